@@ -1,0 +1,1 @@
+//! Flags, rendering and exit statuses that the tools share.

@@ -1,0 +1,47 @@
+//! The answer in one word.
+
+use serde::{Deserialize, Serialize};
+
+use super::finding::Severity;
+
+/// Whether the data is fit.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Verdict {
+    /// Every check passed.
+    Pass,
+    /// Something should be known; nothing is stopped.
+    Warn,
+    /// It could not be found out.
+    Unknown,
+    /// The answer is no.
+    Hold,
+}
+
+impl Verdict {
+    /// Returns the verdict over several: 1 (hold) over 3 (unknown) over 0, as CLI promises for statuses.
+    #[must_use]
+    pub fn over(verdicts: impl IntoIterator<Item = Self>) -> Self {
+        verdicts.into_iter().max().unwrap_or(Self::Pass)
+    }
+
+    /// Returns the exit status that stands for this verdict.
+    #[must_use]
+    pub fn status(self) -> u8 {
+        match self {
+            Self::Pass | Self::Warn => 0,
+            Self::Hold => 1,
+            Self::Unknown => 3,
+        }
+    }
+}
+
+impl From<Severity> for Verdict {
+    fn from(severity: Severity) -> Self {
+        match severity {
+            Severity::Info => Self::Pass,
+            Severity::Warn => Self::Warn,
+            Severity::Hold => Self::Hold,
+        }
+    }
+}

@@ -1,0 +1,3 @@
+//! Looking without touching: from a guard's folder to observations. Knows no policy.
+
+pub mod sqlite;

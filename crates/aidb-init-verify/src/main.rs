@@ -1,0 +1,3 @@
+//! `aidb-init-verify`.
+
+fn main() {}

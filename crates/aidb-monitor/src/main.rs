@@ -1,0 +1,3 @@
+//! `aidb-monitor`.
+
+fn main() {}

@@ -1,0 +1,3 @@
+//! `aidb-precheck`.
+
+fn main() {}

@@ -1,0 +1,3 @@
+//! `aidb-snapshot`.
+
+fn main() {}

@@ -1,0 +1,1 @@
+//! Builds stores, keeps writers busy, damages pages: for tests only.
