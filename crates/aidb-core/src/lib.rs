@@ -4,9 +4,19 @@
 //! The flow is one direction: `look` knows no policy, `judge` does no I/O, `capture` does not judge, `vault::prove`
 //! works on the copy only. docs/design.md tells why.
 
+#![cfg_attr(
+    test,
+    expect(
+        clippy::disallowed_methods,
+        reason = "tests lay out files that need not survive a power cut"
+    )
+)]
+
+pub mod capture;
 pub mod error;
 pub mod guard;
 pub mod judge;
 pub mod look;
+pub mod vault;
 
 pub use error::{Error, Result};

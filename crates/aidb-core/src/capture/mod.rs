@@ -1,0 +1,10 @@
+//! Capturing: from a live data folder to a private copy of it. Judges nothing, changes nothing of the source.
+//!
+//! Databases are copied under a pin (`pin`), everything else by reflink or sparse copy (`copy`). No SQLite ever opens
+//! an original.
+
+pub mod copy;
+pub mod pin;
+pub mod walk;
+
+pub use walk::Root;

@@ -1,0 +1,224 @@
+//! Where things lie in the vault, and who may write there.
+//!
+//! ```text
+//! VAULT/                         0700, ours alone
+//!   GUARD/                       one folder for each guard
+//!     .lock                      flock: shared to read, exclusive to take, prove, restore, prune
+//!     SEQ-TIME-REASON/           a snapshot; appears whole, by one rename
+//!       data/…  manifest.json  proof.json | refused.json  rescue/…
+//!     archive/                   independent copies
+//!   .staging/                    half-made things; whatever no flock holds may be cleared
+//! ```
+
+use std::os::unix::fs::DirBuilderExt;
+use std::path::{Path, PathBuf};
+
+use serde::de::DeserializeOwned;
+
+use super::manifest::{FORMAT, Manifest, Summary};
+use super::name::SnapshotName;
+use super::proof::Proof;
+use crate::error::{Error, IoContext, Result};
+
+/// The folder of snapshots.
+#[derive(Debug, Clone)]
+pub struct Vault {
+    root: PathBuf,
+}
+
+/// One snapshot whose manifest could be read.
+#[derive(Debug, Clone)]
+pub struct Snapshot {
+    /// Its name within the guard.
+    pub name: SnapshotName,
+    /// Its folder.
+    pub path: PathBuf,
+    /// The head of its manifest.
+    pub summary: Summary,
+    /// Its proof, if it was opened, checked and met its contract.
+    pub proof: Option<Proof>,
+    /// The outcome of a check that it did not pass.
+    pub refused: Option<Proof>,
+}
+
+impl Vault {
+    /// Returns the vault at `root`, which need not exist yet.
+    #[must_use]
+    pub fn at(root: &Path) -> Self {
+        Self {
+            root: root.to_owned(),
+        }
+    }
+
+    /// Returns the vault's folder.
+    #[must_use]
+    pub fn root(&self) -> &Path {
+        &self.root
+    }
+
+    /// Returns a guard's folder.
+    #[must_use]
+    pub fn guard_folder(&self, guard: &str) -> PathBuf {
+        self.root.join(guard)
+    }
+
+    /// Returns the folder of half-made things.
+    #[must_use]
+    pub fn staging_folder(&self) -> PathBuf {
+        self.root.join(".staging")
+    }
+
+    /// Makes a folder of the vault, and its parents, for us alone.
+    pub fn make_folder(path: &Path) -> Result<()> {
+        std::fs::DirBuilder::new()
+            .recursive(true)
+            .mode(0o700)
+            .create(path)
+            .doing("make the folder", path)
+    }
+
+    /// Returns the names of the guards that have a folder here.
+    pub fn guards(&self) -> Result<Vec<String>> {
+        let mut names: Vec<String> = entries_of(&self.root)?
+            .into_iter()
+            .filter(|e| !e.starts_with('.') && self.root.join(e).is_dir())
+            .collect();
+        names.sort();
+        Ok(names)
+    }
+
+    /// Returns a guard's snapshots, oldest (lowest sequence) first. What has no readable manifest is none.
+    pub fn snapshots(&self, guard: &str) -> Result<Vec<Snapshot>> {
+        let folder = self.guard_folder(guard);
+        let mut snapshots = Vec::new();
+        for entry in entries_of(&folder)? {
+            let Some(name) = SnapshotName::parse(&entry) else {
+                continue;
+            };
+            if let Some(snapshot) = Snapshot::open(name, folder.join(&entry))? {
+                snapshots.push(snapshot);
+            }
+        }
+        snapshots.sort_by(|a, b| a.name.cmp(&b.name));
+        Ok(snapshots)
+    }
+
+    /// Returns the highest sequence that any folder of the guard carries, readable or not; 0 if there is none.
+    pub fn highest_sequence(&self, guard: &str) -> Result<u64> {
+        let names = entries_of(&self.guard_folder(guard))?;
+        Ok(names
+            .iter()
+            .filter_map(|n| SnapshotName::parse(n))
+            .map(|n| n.sequence)
+            .max()
+            .unwrap_or(0))
+    }
+}
+
+impl Snapshot {
+    /// Opens the snapshot in `path`; `None` if its manifest is absent or cannot be parsed.
+    ///
+    /// # Errors
+    /// [`Error::CouldNot`] if the manifest was written by a newer version of the format, [`Error::Io`] if it
+    /// cannot be read though it is there.
+    pub fn open(name: SnapshotName, path: PathBuf) -> Result<Option<Self>> {
+        let Some(summary) = read_json::<Summary>(&path.join("manifest.json"))? else {
+            return Ok(None);
+        };
+        if summary.format > FORMAT {
+            return Err(Error::CouldNot {
+                what: format!(
+                    "`{}` has format {}, this program knows up to {FORMAT}",
+                    path.display(),
+                    summary.format
+                ),
+                hint: Some("use the version of aidb that took it, or a newer one".into()),
+            });
+        }
+        let proof = read_json(&path.join("proof.json"))?;
+        let refused = if proof.is_some() {
+            None
+        } else {
+            read_json(&path.join("refused.json"))?
+        };
+        Ok(Some(Self {
+            name,
+            path,
+            summary,
+            proof,
+            refused,
+        }))
+    }
+
+    /// Returns the folder that holds the files.
+    #[must_use]
+    pub fn data(&self) -> PathBuf {
+        self.path.join("data")
+    }
+
+    /// Returns the id that users and programs know: `GUARD/NAME`.
+    #[must_use]
+    pub fn id(&self) -> String {
+        format!("{}/{}", self.summary.guard, self.name)
+    }
+
+    /// Returns whether it was opened, checked and met its contract.
+    #[must_use]
+    pub fn is_proven(&self) -> bool {
+        self.proof.is_some()
+    }
+
+    /// Returns why its state is suspicious, if it is.
+    #[must_use]
+    pub fn suspicious(&self) -> Option<&str> {
+        let by_proof = self.proof.as_ref().and_then(|p| p.suspicious.as_deref());
+        by_proof.or(self.summary.suspicious.as_deref())
+    }
+
+    /// Reads the whole manifest.
+    ///
+    /// # Errors
+    /// [`Error::CouldNot`] if it can no longer be read as one.
+    pub fn manifest(&self) -> Result<Manifest> {
+        let file = self.path.join("manifest.json");
+        read_json(&file)?.ok_or_else(|| Error::CouldNot {
+            what: format!(
+                "`{}` is missing or cannot be read as a manifest",
+                file.display()
+            ),
+            hint: None,
+        })
+    }
+}
+
+/// Reads a JSON file; `None` if it is absent or no such document.
+fn read_json<T: DeserializeOwned>(path: &Path) -> Result<Option<T>> {
+    match std::fs::read(path) {
+        Ok(bytes) => Ok(serde_json::from_slice(&bytes).ok()),
+        Err(e)
+            if matches!(
+                e.kind(),
+                std::io::ErrorKind::NotFound | std::io::ErrorKind::NotADirectory
+            ) =>
+        {
+            Ok(None)
+        }
+        Err(e) => Err(e).doing("read", path),
+    }
+}
+
+/// Returns the names in a folder that are UTF-8; none if it does not exist.
+fn entries_of(folder: &Path) -> Result<Vec<String>> {
+    let entries = match std::fs::read_dir(folder) {
+        Ok(entries) => entries,
+        Err(e) if e.kind() == std::io::ErrorKind::NotFound => return Ok(Vec::new()),
+        Err(e) => return Err(e).doing("list", folder),
+    };
+    let mut names = Vec::new();
+    for entry in entries {
+        if let Ok(name) = entry.doing("list", folder)?.file_name().into_string() {
+            names.push(name);
+        }
+    }
+    Ok(names)
+}

@@ -1,0 +1,328 @@
+//! `manifest.json`: what a snapshot holds, and what was known when it was taken.
+
+use std::ffi::OsString;
+use std::os::unix::ffi::{OsStrExt, OsStringExt};
+use std::path::{Path, PathBuf};
+
+use jiff::Timestamp;
+use serde::{Deserialize, Serialize};
+
+use crate::guard::Guard;
+
+/// The version of `manifest.json` and `proof.json` that this program writes, and the newest that it reads.
+pub const FORMAT: u32 = 1;
+
+/// What a snapshot holds, and what was known when it was taken.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Manifest {
+    /// All but the entries; `list` reads no more than this.
+    #[serde(flatten)]
+    pub summary: Summary,
+    /// The guard as it was set up, so that a snapshot can be proven and restored without stack.json.
+    pub settings: Guard,
+    /// Everything below the data folder, parents before their children.
+    pub entries: Vec<Entry>,
+}
+
+/// The head of a manifest.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Summary {
+    /// The version of this file's format.
+    pub format: u32,
+    /// The snapshot's place in its guard's history.
+    pub sequence: u64,
+    /// The guard's name.
+    pub guard: String,
+    /// Why it was taken, as the caller said it.
+    pub reason: String,
+    /// When the capture began.
+    pub taken_at: Timestamp,
+    /// The local date at capture, such as `2026-11-23`: retention counts days by it, whatever the zone is later.
+    pub local_date: String,
+    /// The local offset at capture, such as `+01:00`.
+    pub local_offset: String,
+    /// The systemd invocation of the unit that was stopping, if one was: one snapshot a stop.
+    pub invocation: Option<String>,
+    /// What ran on the data, as far as it was known.
+    #[serde(default)]
+    pub pairing: Pairing,
+    /// Why the state is suspicious (the source was held): it goes to the side lane of retention.
+    pub suspicious: Option<String>,
+    /// Number of regular files.
+    pub files: u64,
+    /// Their sizes added up.
+    pub size_bytes: u64,
+    /// Bytes that were written for this snapshot, not shared with the source or another snapshot.
+    pub new_bytes: u64,
+    /// The longest time for which writers of a database had to wait, milliseconds.
+    pub blocked_ms: u64,
+    /// The whole capture, milliseconds.
+    pub took_ms: u64,
+    /// The version of the tool that took it.
+    pub tool_version: String,
+}
+
+/// Image, container and generation that the data belonged to.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Pairing {
+    /// The image as the unit names it.
+    pub image: Option<String>,
+    /// The digest of the image that ran.
+    pub image_digest: Option<String>,
+    /// The container's id.
+    pub container_id: Option<String>,
+    /// The Home Manager generation.
+    pub generation: Option<PathBuf>,
+}
+
+/// One file, folder or link below the data folder.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Entry {
+    /// Relative to the data folder.
+    pub path: RelPath,
+    /// What it is.
+    #[serde(flatten)]
+    pub kind: Kind,
+    /// Permission bits, without the file type.
+    pub mode: u32,
+    /// The owner as the container's user namespace numbers it, where it is known; else as the host does.
+    pub uid: u32,
+    /// The group, likewise.
+    pub gid: u32,
+    /// Modification time, nanoseconds since 1970.
+    pub mtime_ns: i64,
+    /// Extended attributes of the `user.` namespace.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub xattrs: Vec<Xattr>,
+}
+
+/// One extended attribute.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Xattr {
+    /// With its namespace, such as `user.comment`.
+    pub name: String,
+    /// Its bytes, hexadecimal.
+    pub value_hex: String,
+}
+
+/// What an entry is.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(tag = "kind", rename_all = "kebab-case")]
+pub enum Kind {
+    /// A folder.
+    Folder,
+    /// A regular file.
+    File {
+        /// Length in bytes.
+        size_bytes: u64,
+        /// Absent until the snapshot was proven.
+        blake3: Option<String>,
+        /// How its bytes came here.
+        how: How,
+        /// Where it was captured from, to tell later whether it is still the same.
+        source: Source,
+    },
+    /// Another name of a file that stands earlier in the list.
+    HardLink {
+        /// That file's path.
+        to: RelPath,
+    },
+    /// A symbolic link. It is kept as a link and never followed.
+    Symlink {
+        /// Where it points.
+        target: RelPath,
+    },
+    /// A pipe, socket or device: named here, not kept.
+    Special {
+        /// `fifo`, `socket`, `block-device`, `character-device`.
+        what: String,
+    },
+}
+
+/// How a file's bytes came into the vault.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum How {
+    /// Shares its blocks with the source.
+    Reflink,
+    /// Was copied.
+    Copy,
+    /// Is the same inode as in the snapshot before.
+    Link,
+}
+
+/// The identity of a source file at capture.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Source {
+    /// Inode number.
+    pub inode: u64,
+    /// Modification time, nanoseconds since 1970.
+    pub mtime_ns: i64,
+    /// Change time, nanoseconds since 1970.
+    pub ctime_ns: i64,
+}
+
+/// A path below a data folder. Any bytes; in JSON a string, or `{"hex": "…"}` where they are no UTF-8.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct RelPath(PathBuf);
+
+impl RelPath {
+    /// Returns the path.
+    #[must_use]
+    pub fn as_path(&self) -> &Path {
+        &self.0
+    }
+
+    /// Returns whether it stays below the folder that it is relative to.
+    #[must_use]
+    pub fn stays_below(&self) -> bool {
+        use std::path::Component;
+        self.0.components().next().is_some()
+            && self
+                .0
+                .components()
+                .all(|c| matches!(c, Component::Normal(_)))
+    }
+}
+
+impl<P: Into<PathBuf>> From<P> for RelPath {
+    fn from(path: P) -> Self {
+        Self(path.into())
+    }
+}
+
+impl Serialize for RelPath {
+    fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        #[derive(Serialize)]
+        struct Bytes {
+            hex: String,
+        }
+        match self.0.to_str() {
+            Some(text) => serializer.serialize_str(text),
+            None => Bytes {
+                hex: to_hex(self.0.as_os_str().as_bytes()),
+            }
+            .serialize(serializer),
+        }
+    }
+}
+
+impl<'de> Deserialize<'de> for RelPath {
+    fn deserialize<D: serde::Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        #[derive(Deserialize)]
+        #[serde(untagged)]
+        enum Form {
+            Text(String),
+            Bytes { hex: String },
+        }
+        Ok(match Form::deserialize(deserializer)? {
+            Form::Text(text) => Self(text.into()),
+            Form::Bytes { hex } => {
+                let bytes = from_hex(&hex).ok_or_else(|| {
+                    serde::de::Error::custom("expected pairs of hexadecimal digits")
+                })?;
+                Self(OsString::from_vec(bytes).into())
+            }
+        })
+    }
+}
+
+/// Returns bytes as hexadecimal digits.
+#[must_use]
+pub fn to_hex(bytes: &[u8]) -> String {
+    use std::fmt::Write as _;
+    bytes
+        .iter()
+        .fold(String::with_capacity(bytes.len() * 2), |mut text, byte| {
+            write!(text, "{byte:02x}").expect("writing to a String does not fail");
+            text
+        })
+}
+
+/// Returns the bytes that pairs of hexadecimal digits stand for.
+#[must_use]
+pub fn from_hex(text: &str) -> Option<Vec<u8>> {
+    if !text.is_ascii() || !text.len().is_multiple_of(2) {
+        return None;
+    }
+    (0..text.len())
+        .step_by(2)
+        .map(|i| u8::from_str_radix(text.get(i..i + 2)?, 16).ok())
+        .collect()
+}
+
+impl Manifest {
+    /// Returns the regular files.
+    pub fn files(&self) -> impl Iterator<Item = (&RelPath, &Entry)> {
+        self.entries
+            .iter()
+            .filter(|e| matches!(e.kind, Kind::File { .. }))
+            .map(|e| (&e.path, e))
+    }
+
+    /// Returns a hash over names and content, the same for snapshots of the same state; `None` before every hash is known.
+    #[must_use]
+    pub fn content_id(&self) -> Option<String> {
+        let mut hasher = blake3::Hasher::new();
+        for entry in &self.entries {
+            let content: &[u8] = match &entry.kind {
+                Kind::File { blake3, .. } => blake3.as_ref()?.as_bytes(),
+                Kind::Symlink { target } => target.as_path().as_os_str().as_bytes(),
+                Kind::HardLink { to } => to.as_path().as_os_str().as_bytes(),
+                Kind::Folder | Kind::Special { .. } => b"",
+            };
+            let path = entry.path.as_path().as_os_str().as_bytes();
+            hasher
+                .update(&(path.len() as u64).to_le_bytes())
+                .update(path);
+            hasher
+                .update(&(content.len() as u64).to_le_bytes())
+                .update(content);
+        }
+        Some(hasher.finalize().to_hex().to_string())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_path_of_any_bytes_survives_the_way_through_json() {
+        for bytes in [
+            &b"uploads/a b.pdf"[..],
+            b"uploads/\xff\xfe",
+            "uploads/ä".as_bytes(),
+        ] {
+            let path = RelPath(OsString::from_vec(bytes.to_vec()).into());
+            let json = serde_json::to_string(&path).unwrap();
+            assert_eq!(
+                serde_json::from_str::<RelPath>(&json).unwrap(),
+                path,
+                "{json}"
+            );
+        }
+    }
+
+    #[test]
+    fn a_path_that_leaves_its_folder_is_told() {
+        for (path, below) in [
+            ("a/b", true),
+            ("..", false),
+            ("a/../b", false),
+            ("/a", false),
+            ("", false),
+            ("./a", false),
+        ] {
+            assert_eq!(RelPath::from(path).stays_below(), below, "{path}");
+        }
+    }
+
+    #[test]
+    fn hex_is_read_back_and_nonsense_refused() {
+        assert_eq!(from_hex(&to_hex(&[0, 255, 16])), Some(vec![0, 255, 16]));
+        for text in ["0", "zz", "é1"] {
+            assert_eq!(from_hex(text), None, "{text}");
+        }
+    }
+}

@@ -1,0 +1,13 @@
+//! The vault: the folder of snapshots. Who may write where is said in `layout`.
+
+pub mod layout;
+pub mod lock;
+pub mod manifest;
+pub mod name;
+pub mod proof;
+pub mod publish;
+
+pub use layout::{Snapshot, Vault};
+pub use manifest::Manifest;
+pub use name::SnapshotName;
+pub use proof::Proof;
