@@ -2,7 +2,8 @@
 
 use std::fs::File;
 use std::io;
-use std::os::unix::fs::FileExt as _;
+use std::os::unix::fs::{FileExt as _, OpenOptionsExt as _};
+use std::path::Path;
 
 use rustix::fs::{IFlags, SeekFrom, ioctl_ficlone, ioctl_getflags, ioctl_setflags, seek};
 use rustix::io::Errno;
@@ -66,6 +67,19 @@ fn copy_sparse(source: &File, target: &File) -> io::Result<()> {
         }
         Ok(())
     })
+}
+
+/// Makes a file that is ours alone.
+///
+/// # Errors
+/// If the name is taken.
+pub fn create(path: &Path) -> io::Result<File> {
+    File::options()
+        .read(true)
+        .write(true)
+        .create_new(true)
+        .mode(0o600)
+        .open(path)
 }
 
 /// Makes `target`, an earlier copy, equal to `source` again, writing only the blocks that differ.

@@ -4,7 +4,10 @@
 //! an original.
 
 pub mod copy;
+pub mod database;
 pub mod pin;
+pub mod tree;
 pub mod walk;
 
+pub use tree::{Captured, tree};
 pub use walk::Root;
