@@ -16,7 +16,9 @@ pub mod capture;
 pub mod error;
 pub mod guard;
 pub mod judge;
+pub mod ledger;
 pub mod look;
+pub mod memory;
 pub mod vault;
 
 pub use error::{Error, Result};

@@ -1,11 +1,10 @@
 //! `proof.json`: the record that a snapshot was opened and met its contract.
 
-use std::collections::BTreeMap;
-
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
 use crate::judge::Finding;
+use crate::memory::Seen;
 
 /// The outcome of opening and checking a snapshot. It is the content of `proof.json` if the contract was met,
 /// and of `refused.json` if it was not.
@@ -36,10 +35,6 @@ pub struct StoreProof {
     pub name: String,
     /// How far it was checked: `bytes`, `quick` or `full`.
     pub checked: String,
-    /// Rows of each table; none for stores without tables.
-    pub rows: BTreeMap<String, u64>,
-    /// The schema's revision.
-    pub revision: Vec<String>,
-    /// Hashes of the names of the oldest rows.
-    pub identity: Vec<String>,
+    /// What is worth remembering of it.
+    pub seen: Seen,
 }
