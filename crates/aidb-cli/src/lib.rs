@@ -1,1 +1,10 @@
-//! Flags, rendering and exit statuses that the tools share.
+//! What the tools share: flags, rendering, exit statuses. The only place that prints.
+
+pub mod common;
+pub mod render;
+pub mod table;
+pub mod text;
+pub mod ui;
+
+pub use common::{Color, Common};
+pub use ui::{Ui, run};

@@ -19,6 +19,7 @@ pub mod judge;
 pub mod ledger;
 pub mod look;
 pub mod memory;
+pub mod report;
 pub mod vault;
 
 pub use error::{Error, Result};

@@ -4,6 +4,8 @@ use std::path::PathBuf;
 
 use serde::{Deserialize, Serialize};
 
+use super::verdict::Verdict;
+
 /// One judged fact.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Finding {
@@ -21,6 +23,20 @@ pub struct Finding {
     pub evidence: Option<String>,
     /// What to do next, in order of preference.
     pub next: Vec<Step>,
+}
+
+impl Finding {
+    /// Returns what this finding alone would make the verdict.
+    ///
+    /// Not having been able to find out is no pass, and no hold either.
+    #[must_use]
+    pub fn verdict(&self) -> Verdict {
+        let could_not = matches!(self.id, FindingId::CheckCouldNot | FindingId::CheckDeadline);
+        match self.severity {
+            Severity::Warn if could_not => Verdict::Unknown,
+            severity => severity.into(),
+        }
+    }
 }
 
 /// One next step: what it does, and the `aidb` arguments that do it.

@@ -5,6 +5,7 @@ use std::os::unix::ffi::{OsStrExt, OsStringExt};
 use std::path::{Path, PathBuf};
 
 use jiff::Timestamp;
+use jiff::civil::Date;
 use serde::{Deserialize, Serialize};
 
 use crate::guard::Guard;
@@ -38,7 +39,7 @@ pub struct Summary {
     /// When the capture began.
     pub taken_at: Timestamp,
     /// The local date at capture, such as `2026-11-23`: retention counts days by it, whatever the zone is later.
-    pub local_date: String,
+    pub local_date: Date,
     /// The local offset at capture, such as `+01:00`.
     pub local_offset: String,
     /// The systemd invocation of the unit that was stopping, if one was: one snapshot a stop.
@@ -58,8 +59,23 @@ pub struct Summary {
     pub blocked_ms: u64,
     /// The whole capture, milliseconds.
     pub took_ms: u64,
+    /// What could not be kept. A snapshot with gaps is never proven.
+    #[serde(default)]
+    pub gaps: Vec<Gap>,
+    /// Plain files that never stood still while they were copied.
+    #[serde(default)]
+    pub unsteady: Vec<RelPath>,
     /// The version of the tool that took it.
     pub tool_version: String,
+}
+
+/// Something that could not be kept.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Gap {
+    /// Relative to the data folder.
+    pub path: RelPath,
+    /// Why not.
+    pub why: String,
 }
 
 /// Image, container and generation that the data belonged to.

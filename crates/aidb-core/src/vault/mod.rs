@@ -7,6 +7,7 @@ pub mod name;
 pub mod proof;
 pub mod publish;
 pub mod retention;
+pub mod take;
 
 pub use layout::{Snapshot, Vault};
 pub use manifest::Manifest;
