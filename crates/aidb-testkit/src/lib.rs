@@ -1,1 +1,16 @@
-//! Builds stores, keeps writers busy, damages pages: for tests only.
+//! Builds stores, damages them, and runs the tools on them: for tests only.
+
+#![allow(
+    clippy::unwrap_used,
+    clippy::disallowed_methods,
+    missing_docs,
+    reason = "a test that cannot be set up must fail"
+)]
+
+pub mod fixture;
+pub mod stack;
+pub mod state;
+
+pub use fixture::unpack;
+pub use stack::{Ran, Stack};
+pub use state::tree_state;
