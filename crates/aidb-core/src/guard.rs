@@ -100,6 +100,8 @@ pub struct Contract {
     pub revision: Option<Column>,
     /// Revisions in the order in which the application went through them, oldest first; may be incomplete.
     pub known_revisions: Vec<String>,
+    /// Tables that show that this application's migrations were at work here.
+    pub migration_tables: Vec<String>,
     /// Names of tables (`*` matches any run of characters) that only an unfinished migration leaves.
     pub half_migrated: Vec<String>,
     /// The rows that tell this database from another one of the same application.

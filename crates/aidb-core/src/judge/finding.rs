@@ -26,6 +26,20 @@ pub struct Finding {
 }
 
 impl Finding {
+    /// Returns a finding about a whole guard.
+    #[must_use]
+    pub fn of_guard(id: FindingId, severity: Severity, what: &str) -> Self {
+        Self {
+            id,
+            severity,
+            store: None,
+            path: None,
+            what: what.to_owned(),
+            evidence: None,
+            next: Vec::new(),
+        }
+    }
+
     /// Returns what this finding alone would make the verdict.
     ///
     /// Not having been able to find out is no pass, and no hold either.

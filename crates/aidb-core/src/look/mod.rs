@@ -1,3 +1,6 @@
 //! Looking without touching: from a guard's folder to observations. Knows no policy.
 
+pub mod observation;
 pub mod sqlite;
+
+pub use observation::{GuardObservation, StoreObservation};

@@ -1,0 +1,246 @@
+//! Can it be read as what it is?
+
+use super::finding::{Finding, FindingId, Severity};
+use super::presence::{file_name, told_log};
+use super::{Case, Occasion};
+use crate::guard::{Damaged, Guard};
+use crate::look::observation::{Database, Form, Opened};
+
+/// Returns how much damage matters to a guard.
+pub(super) fn severity(guard: &Guard) -> Severity {
+    match guard.policy.damaged {
+        Damaged::Hold | Damaged::Restore => Severity::Hold,
+        Damaged::Warn => Severity::Warn,
+    }
+}
+
+/// Judges the structure of a database.
+pub(super) fn judge(case: &Case, database: &Database, findings: &mut Vec<Finding>) {
+    let mut say = Say {
+        case,
+        file: file_name(case),
+        damaged: severity(case.guard),
+        findings: Vec::new(),
+    };
+    if say.form(database) {
+        say.structure(database);
+        if let Some(opened) = &database.opened {
+            say.opened(opened);
+        }
+        say.leftovers(database);
+    }
+    // One cause has one finding with ways out; the others are its evidence.
+    let holds = say
+        .findings
+        .iter_mut()
+        .filter(|f| f.severity == Severity::Hold);
+    holds.skip(1).for_each(|f| f.next.clear());
+    findings.append(&mut say.findings);
+}
+
+/// What is being said about one database.
+struct Say<'a> {
+    case: &'a Case<'a>,
+    file: String,
+    damaged: Severity,
+    findings: Vec<Finding>,
+}
+
+impl Say<'_> {
+    fn add(&mut self, id: FindingId, severity: Severity, what: String, evidence: Option<String>) {
+        let has_ways_out = severity == Severity::Hold && self.case.occasion != Occasion::Proof;
+        let next = if has_ways_out {
+            self.case.ways_out(id)
+        } else {
+            Vec::new()
+        };
+        self.findings.push(Finding {
+            evidence,
+            next,
+            ..self.case.finding(id, severity, what)
+        });
+    }
+
+    /// Says what the main file is; returns whether it is a database.
+    fn form(&mut self, database: &Database) -> bool {
+        let file = &self.file;
+        let (id, what, evidence) = match &database.form {
+            Form::Empty | Form::Database => return true,
+            Form::Other(looks) => {
+                let what = format!("`{file}` is not an SQLite database");
+                (
+                    FindingId::SqliteNotSqlite,
+                    what,
+                    format!("it looks like {looks}"),
+                )
+            }
+            Form::Unsupported(why) => (
+                FindingId::SqliteUnsupported,
+                format!("`{file}` cannot be read by this SQLite"),
+                why.clone(),
+            ),
+            Form::BadHeader(why) => (
+                FindingId::SqliteDamaged,
+                format!("the header of `{file}` is damaged"),
+                why.clone(),
+            ),
+        };
+        self.add(id, self.damaged, what, Some(evidence));
+        false
+    }
+
+    /// Says what our own reader found wrong with the files.
+    fn structure(&mut self, database: &Database) {
+        let file = self.file.clone();
+        if database.missing_pages > 0 {
+            let evidence = format!(
+                "{} of {} pages are missing",
+                database.missing_pages, database.pages
+            );
+            self.add(
+                FindingId::SqliteTruncated,
+                self.damaged,
+                format!("`{file}` is cut off"),
+                Some(evidence),
+            );
+        }
+        if let Some(why) = database.log.foreign.clone() {
+            let what = format!(
+                "`{file}-wal` belongs to another database, and would be applied to this one"
+            );
+            self.add(FindingId::SqliteWalForeign, self.damaged, what, Some(why));
+        }
+        if let Some(why) = database.journal.foreign.clone() {
+            let what = format!(
+                "`{file}-journal` belongs to another database, and would be rolled back into this one"
+            );
+            self.add(
+                FindingId::SqliteJournalForeign,
+                self.damaged,
+                what,
+                Some(why),
+            );
+        }
+        if let (true, Some(why)) = (database.journal.is_hot, database.journal.torn.clone()) {
+            let what = format!(
+                "an interrupted transaction cannot be rolled back: `{file}-journal` is damaged"
+            );
+            self.add(FindingId::SqliteDamaged, self.damaged, what, Some(why));
+        }
+        if let Some(why) = database.schema_problem.clone() {
+            let what = format!("the schema of `{file}` cannot be read");
+            self.add(FindingId::SqliteDamaged, self.damaged, what, Some(why));
+        }
+    }
+
+    /// Says what SQLite found wrong with a private copy.
+    fn opened(&mut self, opened: &Opened) {
+        let file = self.file.clone();
+        if let Some(why) = opened.refused.clone() {
+            self.add(
+                FindingId::SqliteDamaged,
+                self.damaged,
+                format!("SQLite cannot read `{file}`"),
+                Some(why),
+            );
+        }
+        if let Some(first) = opened.damaged.first() {
+            let what = format!(
+                "the integrity check of `{file}` reports {}",
+                problems(opened.damaged.len() as u64)
+            );
+            self.add(
+                FindingId::SqliteDamaged,
+                self.damaged,
+                what,
+                Some(format!("first: {first}")),
+            );
+        }
+        if let Some(first) = opened.disagrees.first() {
+            let what = format!("rows of `{file}` disagree with its indexes or constraints");
+            let evidence = format!(
+                "{}; first: {first}",
+                problems(opened.disagrees.len() as u64)
+            );
+            self.add(
+                FindingId::SqliteIndexDisagrees,
+                self.damaged,
+                what,
+                Some(evidence),
+            );
+        }
+        if let Some((count @ 1.., first)) = &opened.foreign_keys {
+            let what = format!("rows of `{file}` refer to rows that do not exist");
+            let evidence = format!("{}; first: {first}", problems(*count));
+            self.add(
+                FindingId::SqliteForeignKey,
+                Severity::Warn,
+                what,
+                Some(evidence),
+            );
+        }
+    }
+
+    /// Says what the next start deals with, or loses.
+    fn leftovers(&mut self, database: &Database) {
+        let file = self.file.clone();
+        if let Some(why) = &database.log.torn {
+            let what =
+                format!("the end of `{file}-wal` cannot be used: what was committed there is lost");
+            let evidence = format!("{why}; {}", told_log(database.log.committed_frames));
+            self.add(
+                FindingId::SqliteWalTorn,
+                Severity::Warn,
+                what,
+                Some(evidence),
+            );
+        }
+        match (
+            &database.journal.super_journal,
+            database.journal.is_hot,
+            &database.journal.torn,
+        ) {
+            (Some(name), true, _) => {
+                let what = format!(
+                    "an interrupted commit over several databases waits in `{file}-journal`"
+                );
+                let evidence = Some(format!("it names `{name}`"));
+                self.add(
+                    FindingId::SqliteJournalSuper,
+                    Severity::Warn,
+                    what,
+                    evidence,
+                );
+            }
+            (None, true, None) => {
+                let what = format!("an interrupted transaction waits in `{file}-journal`");
+                let evidence = Some("the application rolls it back when it starts".to_owned());
+                self.add(FindingId::SqliteJournalHot, Severity::Info, what, evidence);
+            }
+            _ => {}
+        }
+        if !database.unsafe_schema.is_empty() {
+            let what = format!("the schema of `{file}` holds code that no check runs");
+            let evidence = Some(database.unsafe_schema.join(", "));
+            self.add(
+                FindingId::SqliteUnsafeSchema,
+                Severity::Warn,
+                what,
+                evidence,
+            );
+        }
+        if database.trailing_bytes > 0 && database.missing_pages == 0 {
+            let what = format!("`{file}` has bytes after its last page, which SQLite ignores");
+            let evidence = Some(format!("{} bytes", database.trailing_bytes));
+            self.add(FindingId::SqliteDamaged, Severity::Info, what, evidence);
+        }
+    }
+}
+
+fn problems(count: u64) -> String {
+    if count == 1 {
+        "1 problem".into()
+    } else {
+        format!("{count} problems")
+    }
+}

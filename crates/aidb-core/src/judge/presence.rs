@@ -1,0 +1,238 @@
+//! Is it there at all, and is it what it should be: a file, a folder, a database that was ever initialised?
+
+use super::finding::{Finding, FindingId, Severity, Step};
+use super::{Case, Occasion, allow};
+use crate::guard::{Guard, StoreKind, Uninitialised};
+use crate::look::observation::{Form, GuardObservation, Place};
+use crate::memory::Memory;
+
+/// Judges the data folder itself.
+pub(super) fn folder(guard: &Guard, seen: &GuardObservation, memory: &Memory) -> Option<Finding> {
+    let known = memory.proven.is_some()
+        || memory
+            .stores
+            .values()
+            .any(crate::memory::Baseline::knows_data);
+    let (id, what) = match &seen.folder {
+        Place::Folder => return None,
+        Place::Absent if !known => return None,
+        Place::Absent => (
+            FindingId::StoreMissing,
+            "the data folder is gone".to_owned(),
+        ),
+        Place::File(_) => (
+            FindingId::StoreSpecialFile,
+            "the data folder is a file".to_owned(),
+        ),
+        Place::Special(what) => (
+            FindingId::StoreSpecialFile,
+            format!("the data folder is a {what}"),
+        ),
+        Place::Symlink(to) => (
+            FindingId::StoreSymlink,
+            format!("the data folder is a link to `{}`", to.display()),
+        ),
+        Place::Unreadable(why) => {
+            let what = format!("the data folder may not be looked at: {why}");
+            let finding = Finding::of_guard(FindingId::StoreUnreadable, Severity::Warn, &what);
+            return Some(Finding {
+                path: Some(guard.data.clone()),
+                ..finding
+            });
+        }
+    };
+    let mut next = Vec::new();
+    if memory.proven.is_some() {
+        next.push(Step::new("bring it back", &["restore", &guard.name]));
+    }
+    next.push(allow(&guard.name, id));
+    let evidence = memory
+        .proven
+        .as_ref()
+        .map(|s| format!("the newest proven snapshot is `{}`", s.id));
+    let finding = Finding::of_guard(id, guard.policy.missing.into(), &what);
+    Some(Finding {
+        path: Some(guard.data.clone()),
+        evidence,
+        next,
+        ..finding
+    })
+}
+
+/// Judges what lies at the store's path. With a finding from here there is nothing to check further.
+pub(super) fn store(case: &Case) -> Option<Finding> {
+    let (wants_file, noun) = match case.store.kind {
+        StoreKind::Sqlite => (true, "a database"),
+        _ => (false, "a folder"),
+    };
+    match &case.seen.place {
+        Place::Absent => missing(case),
+        Place::Symlink(to) => {
+            let what = format!(
+                "a symbolic link to `{}` stands where {noun} belongs; it is not followed",
+                to.display()
+            );
+            Some(unusable(case, FindingId::StoreSymlink, what))
+        }
+        Place::Special(kind) => Some(unusable(
+            case,
+            FindingId::StoreSpecialFile,
+            format!("a {kind} stands where {noun} belongs"),
+        )),
+        Place::Folder if wants_file => Some(unusable(
+            case,
+            FindingId::StoreSpecialFile,
+            "a folder stands where a database belongs".to_owned(),
+        )),
+        Place::File(_) if !wants_file && case.store.kind != StoreKind::Files => Some(unusable(
+            case,
+            FindingId::StoreSpecialFile,
+            "a file stands where a folder belongs".to_owned(),
+        )),
+        Place::Unreadable(why) => {
+            let what = format!("it may not be read: {why}");
+            Some(case.finding(FindingId::StoreUnreadable, Severity::Warn, what))
+        }
+        Place::File(_) | Place::Folder => never_initialised(case),
+    }
+}
+
+fn unusable(case: &Case, id: FindingId, what: String) -> Finding {
+    let next = case.ways_out(id);
+    Finding {
+        next,
+        evidence: case.known_before(),
+        ..case.finding(id, super::damage::severity(case.guard), what)
+    }
+}
+
+fn missing(case: &Case) -> Option<Finding> {
+    let id = FindingId::StoreMissing;
+    let name = &case.store.name;
+    if case.memory.knows_data(name) {
+        let finding = case.finding(
+            id,
+            case.guard.policy.missing.into(),
+            format!("`{}` is gone", file_name(case)),
+        );
+        return Some(Finding {
+            evidence: case.known_before(),
+            next: case.ways_out(id),
+            ..finding
+        });
+    }
+    if case.occasion == Occasion::Proof && !case.store.optional {
+        return Some(case.finding(
+            id,
+            Severity::Hold,
+            format!("`{}` is not in the snapshot", file_name(case)),
+        ));
+    }
+    // Never existed and no history: the application's first start makes it. Somebody who asks is told.
+    if case.occasion == Occasion::Report && !case.store.optional {
+        let what = format!(
+            "`{}` does not exist, and nothing is known of earlier data",
+            file_name(case)
+        );
+        return Some(case.finding(id, Severity::Warn, what));
+    }
+    None
+}
+
+fn never_initialised(case: &Case) -> Option<Finding> {
+    let database = case.seen.database.as_ref()?;
+    let file = file_name(case);
+    if database.form == Form::Empty && database.log.committed_frames > 0 {
+        // SQLite would discard the log at the next open, and with it every commit in it.
+        let what = format!(
+            "`{file}` has 0 bytes beside a log with commits; the next open would discard them"
+        );
+        let finding = unusable(case, FindingId::SqliteEmptyFile, what);
+        return Some(Finding {
+            evidence: Some(told_log(database.log.committed_frames)),
+            ..finding
+        });
+    }
+    if !database.never_initialised() {
+        return None;
+    }
+    let (id, what) = if database.form == Form::Empty {
+        (FindingId::SqliteEmptyFile, format!("`{file}` has 0 bytes"))
+    } else {
+        (
+            FindingId::SqliteNoTables,
+            format!("`{file}` is a valid database without a single table"),
+        )
+    };
+    if case.memory.knows_data(&case.store.name) {
+        let finding = case.finding(id, case.guard.policy.missing.into(), what);
+        return Some(Finding {
+            evidence: case.known_before(),
+            next: case.ways_out(id),
+            ..finding
+        });
+    }
+    if case.occasion == Occasion::Proof {
+        return Some(case.finding(id, Severity::Hold, what));
+    }
+    let policy = case.guard.policy.uninitialised;
+    let severity = if policy == Uninitialised::Hold {
+        Severity::Hold
+    } else {
+        Severity::Warn
+    };
+    let evidence = match policy {
+        _ if case.memory.unknown.is_some() => {
+            "whether it ever held data cannot be found out: it is left as it is"
+        }
+        Uninitialised::Quarantine if case.occasion == Occasion::Start => {
+            "nothing is known of earlier data"
+        }
+        Uninitialised::Quarantine => {
+            "nothing is known of earlier data; the next start moves it aside"
+        }
+        Uninitialised::Hold | Uninitialised::Warn => {
+            "nothing is known of earlier data; the policy leaves it as it is"
+        }
+    };
+    let next = if severity == Severity::Hold {
+        case.ways_out(id)
+    } else {
+        Vec::new()
+    };
+    Some(Finding {
+        evidence: Some(evidence.to_owned()),
+        next,
+        ..case.finding(id, severity, what)
+    })
+}
+
+/// Judges a file that Open WebUI renames over its database when it starts.
+pub(super) fn legacy_database(guard: &Guard, seen: &GuardObservation) -> Option<Finding> {
+    let path = seen.legacy_database.as_ref()?;
+    let has_data = seen
+        .stores
+        .iter()
+        .filter_map(|s| s.database.as_ref())
+        .any(|d| !d.table_names().is_empty());
+    has_data.then(|| {
+        let what = "Open WebUI would rename `ollama.db` over its database at the next start, and all chats with it";
+        let finding = Finding::of_guard(FindingId::OpenwebuiLegacyDb, super::damage::severity(guard), what);
+        let evidence = Some(format!("move `{}` away", path.display()));
+        let next = vec![allow(&guard.name, FindingId::OpenwebuiLegacyDb)];
+        Finding { path: Some(path.clone()), evidence, next, ..finding }
+    })
+}
+
+pub(super) fn told_log(frames: u64) -> String {
+    format!("{frames} committed pages in the log")
+}
+
+pub(super) fn file_name(case: &Case) -> String {
+    case.seen
+        .path
+        .file_name()
+        .unwrap_or(case.seen.path.as_os_str())
+        .to_string_lossy()
+        .into_owned()
+}

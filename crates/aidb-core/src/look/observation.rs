@@ -1,0 +1,185 @@
+//! What looking found: facts, without any word on what they mean.
+
+use std::collections::BTreeMap;
+use std::path::PathBuf;
+
+use crate::report::Checked;
+
+/// What was found in one guard's data folder.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct GuardObservation {
+    /// The data folder itself.
+    pub folder: Place,
+    /// Its stores, in the order of the settings. Empty if the folder could not be entered.
+    pub stores: Vec<StoreObservation>,
+    /// Whether a file lies here that Open WebUI would rename over its database at the next start.
+    pub legacy_database: Option<PathBuf>,
+}
+
+/// What lies at a path.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Place {
+    /// Nothing.
+    Absent,
+    /// A folder.
+    Folder,
+    /// A regular file of this many bytes.
+    File(u64),
+    /// A symbolic link to this.
+    Symlink(PathBuf),
+    /// A pipe, socket or device.
+    Special(&'static str),
+    /// Something that may not be looked at, and why.
+    Unreadable(String),
+}
+
+/// What was found of one store.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct StoreObservation {
+    /// The store's name.
+    pub name: String,
+    /// Its main file or folder on the host.
+    pub path: PathBuf,
+    /// What lies there.
+    pub place: Place,
+    /// Its database, for the kinds that have one.
+    pub database: Option<Database>,
+    /// How far it was checked.
+    pub checked: Checked,
+    /// What could not be found out, and why.
+    pub could_not: Option<String>,
+    /// Whether the time was not enough.
+    pub deadline_hit: bool,
+}
+
+/// What was found of an SQLite database: on disk, and by opening a private copy.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Database {
+    /// What the main file is.
+    pub form: Form,
+    /// Bytes of the main file, the log and the journal added up.
+    pub size_bytes: u64,
+    /// Pages as of the last commit.
+    pub pages: u64,
+    /// Pages that should be there and are not.
+    pub missing_pages: u64,
+    /// Bytes after the last page.
+    pub trailing_bytes: u64,
+    /// Whether the header says WAL mode.
+    pub is_wal: bool,
+    /// Bytes 24 to 27 of the header.
+    pub change_counter: u32,
+    /// BLAKE3 of the main file, where it was read whole and nothing waits in a log or journal.
+    pub blake3: Option<String>,
+    /// Real tables as of the last commit; `None` if the schema could not be read.
+    pub tables: Option<Vec<String>>,
+    /// Why the schema could not be read.
+    pub schema_problem: Option<String>,
+    /// Parts of the schema that no check may run.
+    pub unsafe_schema: Vec<String>,
+    /// Commits that lie in the log only.
+    pub log: Log,
+    /// A rollback journal.
+    pub journal: Journal,
+    /// What SQLite said of a private copy.
+    pub opened: Option<Opened>,
+}
+
+/// What a main file is.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub enum Form {
+    /// It has no bytes.
+    #[default]
+    Empty,
+    /// Something else, which looks like this.
+    Other(String),
+    /// A database that this SQLite cannot read, and why.
+    Unsupported(String),
+    /// A database whose header contradicts itself.
+    BadHeader(String),
+    /// A database.
+    Database,
+}
+
+/// A write-ahead log.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Log {
+    /// Frames that are part of a commit.
+    pub committed_frames: u64,
+    /// Why it cannot belong to this database, though it would be applied.
+    pub foreign: Option<String>,
+    /// What of it cannot be used.
+    pub torn: Option<String>,
+}
+
+/// A rollback journal.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Journal {
+    /// Whether a transaction waits to be rolled back.
+    pub is_hot: bool,
+    /// Why it cannot belong to this database, though it would be applied.
+    pub foreign: Option<String>,
+    /// What of it cannot be used.
+    pub torn: Option<String>,
+    /// The super-journal that it names, as the application sees it.
+    pub super_journal: Option<String>,
+}
+
+/// What SQLite said of a private copy.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Opened {
+    /// Why the copy could not be opened or read as a database.
+    pub refused: Option<String>,
+    /// Problems of the structure.
+    pub damaged: Vec<String>,
+    /// Indexes, constraints and their rows that disagree.
+    pub disagrees: Vec<String>,
+    /// Foreign-key violations, where healthy files have none: how many, and the first.
+    pub foreign_keys: Option<(u64, String)>,
+    /// Rows of each table that could be counted.
+    pub rows: BTreeMap<String, u64>,
+    /// Values of the revision column.
+    pub revision: Vec<String>,
+    /// Hashes of the names of the oldest rows.
+    pub identity: Vec<String>,
+}
+
+impl Database {
+    /// Returns the tables as of the last commit, as SQLite or our own reader saw them.
+    #[must_use]
+    pub fn table_names(&self) -> &[String] {
+        self.tables.as_deref().unwrap_or_default()
+    }
+
+    /// Returns the rows of a table, if they were counted.
+    #[must_use]
+    pub fn rows(&self, table: &str) -> Option<u64> {
+        self.opened.as_ref()?.rows.get(table).copied()
+    }
+
+    /// Returns whether it is a database that never held a table.
+    #[must_use]
+    pub fn never_initialised(&self) -> bool {
+        let no_tables = self.tables.as_ref().is_some_and(Vec::is_empty);
+        self.log.committed_frames == 0
+            && (self.form == Form::Empty || (self.form == Form::Database && no_tables))
+    }
+
+    /// Returns what is worth remembering of a healthy look.
+    #[must_use]
+    pub fn seen(&self) -> crate::memory::Seen {
+        let opened = self.opened.clone().unwrap_or_default();
+        let quiet = !self.is_wal && self.log.committed_frames == 0 && !self.journal.is_hot;
+        let content = self.blake3.clone().filter(|_| quiet);
+        crate::memory::Seen {
+            rows: opened.rows,
+            revision: opened.revision,
+            identity: opened.identity,
+            size_bytes: self.size_bytes,
+            content: content.map(|blake3| crate::memory::Content {
+                change_counter: self.change_counter,
+                blake3,
+            }),
+        }
+    }
+}
