@@ -15,6 +15,7 @@
 pub mod capture;
 pub mod error;
 pub mod guard;
+pub mod heal;
 pub mod judge;
 pub mod ledger;
 pub mod look;
