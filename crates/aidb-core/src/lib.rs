@@ -4,9 +4,12 @@
 //! The flow is one direction: `look` knows no policy, `judge` does no I/O, `capture` does not judge, `vault::prove`
 //! works on the copy only. docs/design.md tells why.
 
+pub mod catalog;
+pub mod discover;
 pub mod error;
 pub mod guard;
 pub mod judge;
 pub mod look;
+pub mod settings;
 
 pub use error::{Error, Result};
