@@ -68,14 +68,16 @@ pub enum DiscoverProblemKind {
 }
 
 impl DiscoverProblem {
-    /// Returns the finding as which the tools show it.
+    /// Returns the finding as which the tools show it; none if it is only worth knowing (a folder that two
+    /// containers share is guarded once).
     #[must_use]
-    pub fn finding(&self) -> FindingId {
+    pub fn finding(&self) -> Option<FindingId> {
         match self.kind {
-            DiscoverProblemKind::DataNotKept => FindingId::MountAbsent,
-            DiscoverProblemKind::Unreadable
-            | DiscoverProblemKind::Odd
-            | DiscoverProblemKind::Overlap => FindingId::CheckCouldNot,
+            DiscoverProblemKind::DataNotKept => Some(FindingId::MountAbsent),
+            DiscoverProblemKind::Unreadable | DiscoverProblemKind::Odd => {
+                Some(FindingId::CheckCouldNot)
+            }
+            DiscoverProblemKind::Overlap => None,
         }
     }
 }

@@ -370,7 +370,7 @@ fn home_managers_finished_units_are_read_through_links() {
     // The link to what the store has no more is told, and the others are read.
     assert_eq!(found.problems.len(), 1);
     assert_eq!(found.problems[0].kind, DiscoverProblemKind::Unreadable);
-    assert_eq!(found.problems[0].finding(), FindingId::CheckCouldNot);
+    assert_eq!(found.problems[0].finding(), Some(FindingId::CheckCouldNot));
 }
 
 #[test]
@@ -446,7 +446,7 @@ fn a_known_image_without_a_volume_does_not_fail_the_settings() {
     )]);
     let settings = Settings::load(None, &home.environment()).unwrap();
     assert_eq!(settings.guards, []);
-    assert_eq!(settings.problems[0].finding(), FindingId::MountAbsent);
+    assert_eq!(settings.problems[0].finding(), Some(FindingId::MountAbsent));
     let text = settings.problems[0].what.clone();
     insta::assert_snapshot!(text, @"expected a volume that keeps `/app/backend/data` of container `systemd-w`, found none: it would be written to the container's own layer");
     assert_eq!(settings.vault, Path::new("/data/aidb-vault"));
@@ -483,4 +483,21 @@ fn surroundings_tell_what_a_file_does_not_name() {
         .collect();
     assert_eq!(names, ["q", "b"]);
     assert_eq!(settings.guards.len(), 1);
+}
+
+proptest::proptest! {
+    #[test]
+    fn no_text_makes_the_readers_panic(text in "[\\[\\]=\\\\%:,'\"~./@a-zé\n -]{0,60}") {
+        let environment = Environment::of_home(Path::new("/home/alice"));
+        let mut unit = container_unit::UnitFile::default();
+        unit.read(&text);
+        let words = container_unit::words(&text);
+        let _ = volume::parse_arguments(&words, &environment);
+        let _ = volume::parse_volume(&text, &environment);
+        let _ = volume::parse_mount(&text, &environment);
+        if let Some(image) = image::Image::parse(&text) {
+            let _ = Catalog::builtin().for_image(&image);
+        }
+        let _ = crate::catalog::matches_wildcard(&text, &text);
+    }
 }

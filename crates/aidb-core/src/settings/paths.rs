@@ -99,8 +99,8 @@ pub fn exclude_pattern(pattern: &str) -> Result<Glob, String> {
     Ok(glob)
 }
 
-/// Returns the set of a guard's exclude patterns. Paths are matched relative to the data folder; a folder that
-/// matches is excluded with all that it holds, and of `cache/**` the folder `cache` itself is kept, empty.
+/// Returns the set of a guard's exclude patterns. Paths are matched relative to the data folder; see
+/// [`excluded`] for what a match means.
 ///
 /// # Errors
 /// What was expected and what was found, for the first pattern that cannot be used.
@@ -112,7 +112,8 @@ pub fn exclude_set(patterns: &[String]) -> Result<GlobSet, String> {
     set.build().map_err(|error| error.to_string())
 }
 
-/// Returns whether a path below the data folder is not kept: it, one of its parents, or all that it holds is excluded.
+/// Returns whether a path below the data folder is not kept: it matches, or one of its parents does, or all that it
+/// could hold does (`cache/**` leaves out the folder `cache` too).
 #[must_use]
 pub fn excluded(set: &GlobSet, relative: &Path) -> bool {
     relative

@@ -8,7 +8,7 @@ use std::path::Path;
 use serde::de::{Deserialize, Deserializer, MapAccess, SeqAccess, Visitor};
 use serde_json::{Map, Number, Value};
 
-use super::check::{Problem, check};
+use super::check::{Problem, below, check};
 use super::file::{StackFile, json_schema};
 use super::{Environment, Settings, is_absent, minimal, resolve};
 use crate::error::IoContext;
@@ -76,11 +76,10 @@ pub fn parse(text: &str, path: &Path, environment: &Environment) -> Result<Setti
     }
     // The schema comes from the same types; this is for what a schema cannot say.
     let file: StackFile = serde_path_to_error::deserialize(&raw).map_err(|error| {
-        let pointer = error.path().to_string();
-        vec![Problem::new(
-            format!("/{}", pointer.replace('.', "/")),
-            error.into_inner().to_string(),
-        )]
+        let pointer = error.path().iter().fold(String::new(), |at, segment| {
+            below(&at, &segment.to_string())
+        });
+        vec![Problem::new(pointer, error.into_inner().to_string())]
     })?;
     resolve::resolve(file, &raw, path, environment)
 }

@@ -150,6 +150,13 @@ fn every_problem_of_a_file_is_told() {
 }
 
 #[test]
+fn what_the_schema_cannot_say_has_its_pointer_too() {
+    let error =
+        parse(r#"{"schema": 1, "vault": "/v", "keep": {"daily": 5000000000}}"#).unwrap_err();
+    assert!(error.starts_with("/keep/daily: "), "{error}");
+}
+
+#[test]
 fn meaning_is_checked_too() {
     let text = json!({
         "schema": 1, "vault": "v", "state": "~/../x", "programs": {"podman": "podman"},
