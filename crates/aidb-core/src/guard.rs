@@ -28,6 +28,22 @@ pub struct Guard {
     pub stores: Vec<Store>,
     /// What to do about findings.
     pub policy: Policy,
+    /// Folders of migrations (`NNNN_name.sql`) on the host, absolute, by store.
+    #[serde(default)]
+    pub migrations: BTreeMap<String, PathBuf>,
+    /// Other host folders that the container sees below `mount`: what is under that path in `data` is not what the
+    /// container reads, and a copy of `data` does not hold it.
+    #[serde(default)]
+    pub nested: Vec<NestedMount>,
+}
+
+/// A mount below a guard's own.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct NestedMount {
+    /// Where the container sees it, relative to the guard's mount.
+    pub below: PathBuf,
+    /// The folder on the host, absolute; none if it has none (memory, an anonymous volume).
+    pub host: Option<PathBuf>,
 }
 
 impl Guard {

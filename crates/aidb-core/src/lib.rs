@@ -13,6 +13,8 @@
 )]
 
 pub mod capture;
+pub mod catalog;
+pub mod discover;
 pub mod error;
 pub mod guard;
 pub mod heal;
@@ -21,6 +23,7 @@ pub mod ledger;
 pub mod look;
 pub mod memory;
 pub mod report;
+pub mod settings;
 pub mod vault;
 
 pub use error::{Error, Result};

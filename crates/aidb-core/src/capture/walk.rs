@@ -4,11 +4,12 @@ use std::fs::File;
 use std::os::fd::{AsFd, OwnedFd};
 use std::path::{Path, PathBuf};
 
-use globset::{GlobBuilder, GlobSet, GlobSetBuilder};
+use globset::GlobSet;
 use rustix::fs::{AtFlags, Dir, FileType, Mode, OFlags, ResolveFlags, Stat, open, openat2, statat};
 use rustix::io::Errno;
 
 use crate::error::{Error, IoContext, Result};
+use crate::settings::paths::{exclude_set, excluded};
 
 /// A data folder, held open.
 #[derive(Debug)]
@@ -185,33 +186,23 @@ pub struct Exclude {
 }
 
 impl Exclude {
-    /// Returns the matcher of a guard's patterns. `cache/**` leaves out what is in `cache`, and keeps the folder.
+    /// Returns the matcher of a guard's patterns.
     ///
     /// # Errors
-    /// [`Error::Usage`] if a pattern is none.
+    /// [`Error::Settings`] if a pattern is none.
     pub fn new(patterns: &[String]) -> Result<Self> {
-        let bad = |pattern: &str, e: &globset::Error| Error::Usage {
-            what: format!("`{pattern}` is no pattern: {}", e.kind()),
+        let globs = exclude_set(patterns).map_err(|what| Error::Settings {
+            file: None,
+            what,
             hint: None,
-        };
-        let mut builder = GlobSetBuilder::new();
-        for pattern in patterns {
-            let glob = GlobBuilder::new(pattern)
-                .literal_separator(true)
-                .build()
-                .map_err(|e| bad(pattern, &e))?;
-            builder.add(glob);
-        }
-        let globs = builder
-            .build()
-            .map_err(|e| bad("the patterns together", &e))?;
+        })?;
         Ok(Self { globs })
     }
 
     /// Returns whether `relative` is left out.
     #[must_use]
     pub fn matches(&self, relative: &Path) -> bool {
-        self.globs.is_match(relative)
+        excluded(&self.globs, relative)
     }
 }
 
@@ -252,9 +243,9 @@ mod tests {
         let walk = root.walk(&Exclude::new(&["cache/**".into()]).unwrap());
         assert_eq!(
             names(&walk),
-            ["cache", "loop", "out", "pipe", "uploads", "uploads/a.pdf"]
+            ["loop", "out", "pipe", "uploads", "uploads/a.pdf"]
         );
-        assert_eq!(walk.excluded, [Path::new("cache/models")]);
+        assert_eq!(walk.excluded, [Path::new("cache")]);
         assert_eq!(
             root.open_file(Path::new("out/secret")).unwrap_err(),
             Errno::LOOP

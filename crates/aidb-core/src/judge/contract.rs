@@ -2,6 +2,7 @@
 
 use super::finding::{Finding, FindingId, Severity};
 use super::{Case, Occasion};
+use crate::catalog::matches_wildcard;
 use crate::guard::Contract;
 use crate::look::observation::Database;
 
@@ -18,7 +19,7 @@ pub(super) fn judge(case: &Case, database: &Database, findings: &mut Vec<Finding
             contract
                 .half_migrated
                 .iter()
-                .any(|pattern| matches(pattern, t))
+                .any(|pattern| matches_wildcard(pattern, t))
         })
         .collect();
     let missing = contract.missing_tables(tables);
@@ -100,7 +101,7 @@ fn migrating(contract: &Contract, tables: &[String]) -> bool {
         || contract
             .half_migrated
             .iter()
-            .any(|p| tables.iter().any(|t| matches(p, t)))
+            .any(|p| tables.iter().any(|t| matches_wildcard(p, t)))
 }
 
 /// Returns evidence of an empty revision table beside tables that only later revisions have.
@@ -162,55 +163,10 @@ impl Contract {
     }
 }
 
-/// Returns whether a name matches a pattern in which `*` is any run of characters.
-fn matches(pattern: &str, name: &str) -> bool {
-    let mut parts = pattern.split('*');
-    let first = parts.next().unwrap_or_default();
-    let Some(mut rest) = name.strip_prefix(first) else {
-        return false;
-    };
-    let mut parts = parts.peekable();
-    if parts.peek().is_none() {
-        return rest.is_empty();
-    }
-    while let Some(part) = parts.next() {
-        if parts.peek().is_none() {
-            return rest.ends_with(part);
-        }
-        match rest.find(part) {
-            Some(at) => rest = &rest[at + part.len()..],
-            None => return false,
-        }
-    }
-    true
-}
-
 fn quoted(names: &[&str]) -> String {
     names
         .iter()
         .map(|n| format!("`{n}`"))
         .collect::<Vec<_>>()
         .join(", ")
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_star_stands_for_any_run_of_characters() {
-        for (pattern, name, expected) in [
-            ("_alembic_tmp_*", "_alembic_tmp_knowledge", true),
-            ("_alembic_tmp_*", "knowledge", false),
-            ("*__tmp__", "chat__tmp__", true),
-            ("*__tmp__", "chat__tmp__2", false),
-            ("prompt_new", "prompt_new", true),
-            ("prompt_new", "prompt_new2", false),
-            ("a*b*c", "axbxxc", true),
-            ("a*b*c", "axc", false),
-            ("*", "", true),
-        ] {
-            assert_eq!(matches(pattern, name), expected, "{pattern} {name}");
-        }
-    }
 }

@@ -7,11 +7,9 @@
 use std::collections::HashSet;
 
 use jiff::civil::Date;
-use serde::{Deserialize, Serialize};
 
 /// How many snapshots of each kind are kept.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, schemars::JsonSchema)]
-#[serde(default, deny_unknown_fields)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Keep {
     /// The last so many distinct contents.
     pub last: u32,

@@ -1,0 +1,543 @@
+//! Known images: where their data is inside the container, which stores it has, what healthy ones show.
+//!
+//! The facts stand in `nix/catalog.json`, which the Home Manager module reads too; the rules by which they apply
+//! (which preset an image gets, which path it uses) are pure functions here and the same in Nix. A fact that is
+//! not known for sure is absent: a store without a contract is only looked at as the format that it is.
+
+use std::collections::BTreeMap;
+use std::path::{Component, Path, PathBuf};
+use std::sync::LazyLock;
+
+use serde::Deserialize;
+use serde_json::Value;
+
+use crate::discover::image::Image;
+use crate::settings::store_file::{StoreFile, lay_over};
+
+static BUILTIN: LazyLock<Catalog> = LazyLock::new(|| {
+    serde_json::from_str(include_str!("../../../nix/catalog.json"))
+        .expect("nix/catalog.json is part of this program, and a test reads it")
+});
+
+/// The environment variables of a container.
+pub type Variables = BTreeMap<String, String>;
+
+/// What is known of images.
+#[derive(Debug, Clone, PartialEq, Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct Catalog {
+    /// The version of the catalog's own format.
+    pub schema: u32,
+    /// What is known, by name.
+    pub presets: BTreeMap<String, Preset>,
+}
+
+/// What is known of one application's images.
+#[derive(Debug, Clone, PartialEq, Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct Preset {
+    /// What a person should know about it.
+    pub note: Option<String>,
+    /// Last components of the image names that it is for.
+    pub images: Vec<String>,
+    /// Where the container has its data, absolute; a preset without images may lack it.
+    pub data_path: Option<PathBuf>,
+    /// Other places where a mount at exactly that path is the data folder.
+    #[serde(default)]
+    pub also_data_paths: Vec<PathBuf>,
+    /// The variable that moves the data.
+    pub data_env: Option<String>,
+    /// The folder below the data path that the variable moves, if it does not move all of it.
+    pub data_env_folder: Option<PathBuf>,
+    /// Tags whose images have their data elsewhere; the first that matches counts.
+    #[serde(default)]
+    pub by_tag: Vec<ByTag>,
+    /// Whether losing the data is a loss.
+    pub volume: Volume,
+    /// Whether only files taken while the application is down are a usable copy.
+    #[serde(default)]
+    pub at_rest_only: bool,
+    /// Further data folders of the same container, as presets of their own.
+    #[serde(default)]
+    pub extra_folders: Vec<ExtraFolder>,
+    /// What is not kept, relative to the data folder.
+    #[serde(default)]
+    pub exclude: Vec<String>,
+    /// Stores that are only there if each of these variables is unset or matches one of the patterns.
+    #[serde(default)]
+    pub store_unless_env: BTreeMap<String, BTreeMap<String, Vec<String>>>,
+    /// The data stores inside the folder.
+    pub stores: BTreeMap<String, StoreFile>,
+}
+
+/// Where images with certain tags have their data.
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct ByTag {
+    /// Tags, `*` matches any run of characters.
+    pub tags: Vec<String>,
+    /// In place of the preset's path.
+    pub data_path: PathBuf,
+    /// In place of the preset's variable.
+    pub data_env: Option<String>,
+}
+
+/// A further data folder of the same container.
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct ExtraFolder {
+    /// Tags, `*` matches any run of characters; `*` alone also matches an image without a tag.
+    pub tags: Vec<String>,
+    /// The preset of that folder.
+    pub preset: String,
+}
+
+/// Whether a container without a volume for its data loses something.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Volume {
+    /// The data would be lost.
+    Required,
+    /// A cache: losing it is normal.
+    Optional,
+}
+
+/// Where a container has its data.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct DataPath {
+    /// The paths in order of preference: a mount at exactly one of them wins, else the first that lies below one.
+    pub candidates: Vec<PathBuf>,
+    /// What store paths begin with that is not part of this folder, because a variable moved only a part.
+    pub moved_folder: Option<PathBuf>,
+}
+
+impl Catalog {
+    /// Returns the catalog that belongs to this program.
+    #[must_use]
+    pub fn builtin() -> &'static Self {
+        &BUILTIN
+    }
+
+    /// Returns the preset of that name.
+    #[must_use]
+    pub fn preset(&self, name: &str) -> Option<&Preset> {
+        self.presets.get(name)
+    }
+
+    /// Returns the names of all presets.
+    pub fn names(&self) -> impl Iterator<Item = &str> {
+        self.presets.keys().map(String::as_str)
+    }
+
+    /// Returns the presets of an image's data folders: its own first, then those of further folders.
+    #[must_use]
+    pub fn for_image(&self, image: &Image) -> Vec<(&str, &Preset)> {
+        let Some((name, own)) = self
+            .presets
+            .iter()
+            .find(|(_, preset)| preset.images.iter().any(|known| image.is(known)))
+        else {
+            return Vec::new();
+        };
+        let mut folders = vec![(name.as_str(), own)];
+        for extra in &own.extra_folders {
+            let tag = image.tag.as_deref().unwrap_or_default();
+            if extra.tags.iter().any(|t| matches_wildcard(t, tag))
+                && let Some((name, preset)) = self.presets.get_key_value(&extra.preset)
+            {
+                folders.push((name.as_str(), preset));
+            }
+        }
+        folders
+    }
+}
+
+impl Preset {
+    /// Returns where a container of this tag and with these variables has its data.
+    ///
+    /// # Errors
+    /// The variable and its value, if it moves the data to a place that cannot be told.
+    pub fn data_path(
+        &self,
+        tag: Option<&str>,
+        variables: &Variables,
+    ) -> Result<Option<DataPath>, (String, String)> {
+        let tag = tag.unwrap_or_default();
+        let by_tag = self
+            .by_tag
+            .iter()
+            .find(|b| b.tags.iter().any(|t| matches_wildcard(t, tag)));
+        let (paths, variable) = match by_tag {
+            Some(found) => (vec![found.data_path.clone()], found.data_env.as_deref()),
+            None => (
+                self.data_path
+                    .iter()
+                    .chain(&self.also_data_paths)
+                    .cloned()
+                    .collect(),
+                self.data_env.as_deref(),
+            ),
+        };
+        let moved = variable.and_then(|name| {
+            let value = variables.get(name).filter(|value| !value.is_empty())?;
+            Some((name, value))
+        });
+        if let Some((name, value)) = moved {
+            let Some(to) = container_path(value) else {
+                return Err((name.to_owned(), value.clone()));
+            };
+            let folder = self.data_env_folder.clone();
+            let stays = match &folder {
+                Some(folder) => paths.first().is_some_and(|path| path.join(folder) == to),
+                None => paths.first() == Some(&to),
+            };
+            if !stays {
+                return Ok(Some(DataPath {
+                    candidates: vec![to],
+                    moved_folder: folder,
+                }));
+            }
+        }
+        Ok((!paths.is_empty()).then_some(DataPath {
+            candidates: paths,
+            moved_folder: None,
+        }))
+    }
+
+    /// Returns the stores that a container with these variables has; without variables, all of them.
+    #[must_use]
+    pub fn stores(&self, variables: &Variables) -> BTreeMap<String, StoreFile> {
+        self.stores
+            .iter()
+            .filter(|(name, _)| {
+                self.store_unless_env.get(*name).is_none_or(|rules| {
+                    rules.iter().all(|(variable, patterns)| {
+                        variables
+                            .get(variable)
+                            .filter(|value| !value.is_empty())
+                            .is_none_or(|value| patterns.iter().any(|p| matches_wildcard(p, value)))
+                    })
+                })
+            })
+            .map(|(name, store)| (name.clone(), store.clone()))
+            .collect()
+    }
+}
+
+/// Returns a path as a container sees it, without `.` and doubled slashes; none if it is not absolute or has `..`.
+#[must_use]
+pub fn container_path(text: &str) -> Option<PathBuf> {
+    if !text.starts_with('/') {
+        return None;
+    }
+    let mut path = PathBuf::from("/");
+    for component in Path::new(text).components() {
+        match component {
+            Component::RootDir | Component::CurDir => {}
+            Component::Normal(name) => path.push(name),
+            Component::ParentDir | Component::Prefix(_) => return None,
+        }
+    }
+    Some(path)
+}
+
+/// Returns whether a text matches a pattern in which `*` stands for any run of characters, and nothing else is special.
+#[must_use]
+pub fn matches_wildcard(pattern: &str, text: &str) -> bool {
+    let mut parts = pattern.split('*');
+    let first = parts.next().unwrap_or_default();
+    let Some(mut rest) = text.strip_prefix(first) else {
+        return false;
+    };
+    let Some(last) = parts.next_back() else {
+        return rest.is_empty();
+    };
+    for part in parts {
+        match rest.find(part) {
+            Some(at) => rest = &rest[at + part.len()..],
+            None => return false,
+        }
+    }
+    rest.len() >= last.len() && rest.ends_with(last)
+}
+
+/// Returns a preset's stores with what is written laid over them, as JSON.
+pub(crate) fn overlay_stores(
+    preset: BTreeMap<String, StoreFile>,
+    written: BTreeMap<String, Option<Value>>,
+) -> BTreeMap<String, Value> {
+    let mut stores: BTreeMap<String, Value> = preset
+        .into_iter()
+        .filter_map(|(name, store)| Some((name, serde_json::to_value(store).ok()?)))
+        .collect();
+    for (name, store) in written {
+        match store {
+            None => {
+                stores.remove(&name);
+            }
+            Some(store) => lay_over(
+                stores
+                    .entry(name)
+                    .or_insert_with(|| Value::Object(serde_json::Map::new())),
+                store,
+                2,
+            ),
+        }
+    }
+    stores
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::collections::BTreeSet;
+
+    fn image(text: &str) -> Image {
+        Image::parse(text).unwrap()
+    }
+
+    fn variables(pairs: &[(&str, &str)]) -> Variables {
+        pairs
+            .iter()
+            .map(|(k, v)| ((*k).to_owned(), (*v).to_owned()))
+            .collect()
+    }
+
+    #[test]
+    fn the_catalog_parses_and_its_facts_have_the_right_shape() {
+        let catalog = Catalog::builtin();
+        assert_eq!(catalog.schema, 1);
+        let mut images = BTreeSet::new();
+        for (name, preset) in &catalog.presets {
+            assert!(
+                name.bytes()
+                    .all(|b| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'-'),
+                "{name}"
+            );
+            for known in &preset.images {
+                assert!(images.insert(known), "image {known} is in two presets");
+                assert!(
+                    image(known).tag.is_none() && image(known).is(known),
+                    "{known}"
+                );
+            }
+            assert!(
+                preset.images.is_empty() || preset.data_path.is_some(),
+                "{name} has images and no data path"
+            );
+            for path in preset
+                .data_path
+                .iter()
+                .chain(&preset.also_data_paths)
+                .chain(preset.by_tag.iter().map(|b| &b.data_path))
+            {
+                assert_eq!(
+                    container_path(path.to_str().unwrap()).as_ref(),
+                    Some(path),
+                    "{name}"
+                );
+            }
+            for extra in &preset.extra_folders {
+                assert!(catalog.preset(&extra.preset).is_some(), "{name}");
+            }
+            for store in preset.store_unless_env.keys() {
+                assert!(preset.stores.contains_key(store), "{name}/{store}");
+            }
+            assert!(!preset.stores.is_empty(), "{name} has no stores");
+            for (store_name, store) in &preset.stores {
+                let store = store
+                    .clone()
+                    .into_store(store_name)
+                    .unwrap_or_else(|bad| panic!("{name}/{store_name}: {bad:?}"));
+                assert!(store.path.is_relative());
+            }
+            for pattern in &preset.exclude {
+                assert!(globset::Glob::new(pattern).is_ok(), "{name}: {pattern}");
+            }
+        }
+    }
+
+    #[test]
+    fn no_two_presets_claim_an_image() {
+        let catalog = Catalog::builtin();
+        for known in catalog.presets.values().flat_map(|p| &p.images) {
+            let claims: Vec<_> = catalog
+                .presets
+                .iter()
+                .filter(|(_, p)| p.images.iter().any(|k| image(known).is(k)))
+                .map(|(name, _)| name)
+                .collect();
+            assert_eq!(claims.len(), 1, "{known}: {claims:?}");
+        }
+    }
+
+    #[test]
+    fn images_find_their_presets() {
+        for (text, expected) in [
+            ("ghcr.io/open-webui/open-webui:v0.6.38", &["open-webui"][..]),
+            (
+                "ghcr.io/open-webui/open-webui:ollama",
+                &["open-webui", "ollama"],
+            ),
+            (
+                "ghcr.io/open-webui/open-webui:v0.6.38-ollama",
+                &["open-webui", "ollama"],
+            ),
+            ("qdrant/qdrant", &["qdrant"]),
+            ("localhost:5000/ollama/ollama", &["ollama"]),
+            ("reg:5000/mirror/mindsdb/mindsdb:latest", &["mindsdb"]),
+            ("docker://docker.io/ollama/ollama", &["ollama"]),
+            ("docker.io/library/postgres:16", &["postgres"]),
+            ("postgres", &["postgres"]),
+            ("docker.io/bitnami/postgres:16", &[]),
+            ("docker.io/valkey/valkey:8-alpine", &["redis"]),
+            (
+                "ghcr.io/paperless-ngx/paperless-ngx",
+                &["paperless-ngx", "paperless-media"],
+            ),
+            ("docker.io/library/busybox", &[]),
+        ] {
+            let found: Vec<&str> = Catalog::builtin()
+                .for_image(&image(text))
+                .into_iter()
+                .map(|(name, _)| name)
+                .collect();
+            assert_eq!(found, expected, "{text}");
+        }
+    }
+
+    #[test]
+    fn tags_and_variables_move_the_data() {
+        for (preset, tag, set, expected, moved) in [
+            ("open-webui", None, &[][..], "/app/backend/data", None),
+            ("open-webui", None, &[("DATA_DIR", "/d/")], "/d", None),
+            (
+                "open-webui",
+                None,
+                &[("DATA_DIR", "")],
+                "/app/backend/data",
+                None,
+            ),
+            (
+                "ollama",
+                None,
+                &[("OLLAMA_MODELS", "/m")],
+                "/m",
+                Some("models"),
+            ),
+            (
+                "ollama",
+                None,
+                &[("OLLAMA_MODELS", "/root/.ollama/models")],
+                "/root/.ollama",
+                None,
+            ),
+            (
+                "qdrant",
+                None,
+                &[("QDRANT__STORAGE__STORAGE_PATH", "/q")],
+                "/q",
+                None,
+            ),
+            ("chroma", Some("0.6.3"), &[], "/chroma/chroma", None),
+            ("chroma", Some("1.5.9"), &[], "/data", None),
+            (
+                "postgres",
+                Some("16-alpine"),
+                &[("PGDATA", "/pg/data")],
+                "/pg/data",
+                None,
+            ),
+            ("postgres", Some("18.1"), &[], "/var/lib/postgresql", None),
+        ] {
+            let found = Catalog::builtin()
+                .preset(preset)
+                .unwrap()
+                .data_path(tag, &variables(set))
+                .unwrap()
+                .unwrap();
+            assert_eq!(
+                found.candidates[0],
+                PathBuf::from(expected),
+                "{preset} {tag:?} {set:?}"
+            );
+            assert_eq!(
+                found.moved_folder,
+                moved.map(PathBuf::from),
+                "{preset} {set:?}"
+            );
+        }
+        let relative = Catalog::builtin()
+            .preset("open-webui")
+            .unwrap()
+            .data_path(None, &variables(&[("DATA_DIR", "./data")]));
+        assert_eq!(relative, Err(("DATA_DIR".to_owned(), "./data".to_owned())));
+    }
+
+    #[test]
+    fn another_database_removes_the_store() {
+        for (preset, name, value, there) in [
+            (
+                "open-webui",
+                "DATABASE_URL",
+                "postgresql://u@db/webui",
+                false,
+            ),
+            (
+                "open-webui",
+                "DATABASE_URL",
+                "sqlite:////app/backend/data/webui.db",
+                true,
+            ),
+            (
+                "open-webui",
+                "DATABASE_URL",
+                "sqlite+sqlcipher:////app/backend/data/webui.db",
+                false,
+            ),
+            (
+                "open-webui",
+                "DATABASE_URL",
+                "sqlite:////app/backend/data/other.db",
+                false,
+            ),
+            ("open-webui", "DATABASE_URL", "", true),
+            ("n8n", "DB_TYPE", "postgresdb", false),
+            ("vaultwarden", "DATABASE_URL", "/data/db.sqlite3", true),
+            ("vaultwarden", "DATABASE_URL", "mysql://u@db/v", false),
+            ("paperless-ngx", "PAPERLESS_DBHOST", "db", false),
+        ] {
+            let preset_facts = Catalog::builtin().preset(preset).unwrap();
+            let stores = preset_facts.stores(&variables(&[(name, value)]));
+            let ruled = preset_facts
+                .store_unless_env
+                .iter()
+                .find(|(_, rules)| rules.contains_key(name))
+                .unwrap()
+                .0;
+            assert_eq!(stores.contains_key(ruled), there, "{preset} {name}={value}");
+        }
+    }
+
+    #[test]
+    fn wildcards_match_any_run() {
+        for (pattern, text, matches) in [
+            ("*", "", true),
+            ("*", "abc", true),
+            ("", "", true),
+            ("", "a", false),
+            ("abc", "abc", true),
+            ("abc", "abcd", false),
+            ("_alembic_tmp_*", "_alembic_tmp_knowledge", true),
+            ("*__tmp__", "x__tmp__", true),
+            ("*-ollama", "v1-ollama", true),
+            ("*-ollama", "ollama", false),
+            ("a*b*c", "aXbYc", true),
+            ("a*b*c", "aXcYb", false),
+            ("ab*ba", "aba", false),
+            ("*é*", "caféx", true),
+        ] {
+            assert_eq!(matches_wildcard(pattern, text), matches, "{pattern} {text}");
+        }
+    }
+}

@@ -1,0 +1,141 @@
+//! Without `stack.json`: quadlets and Home Manager's finished units, read into guards by the catalog.
+//!
+//! Reads unit files only; it asks neither Podman nor systemd, and nothing it meets is fatal: what cannot be read or
+//! understood is told.
+
+pub mod container_unit;
+pub mod declared;
+pub mod derive;
+pub mod image;
+pub mod volume;
+
+use std::path::PathBuf;
+
+use serde::{Deserialize, Serialize};
+
+use crate::catalog::Catalog;
+use crate::guard::Guard;
+use crate::judge::FindingId;
+use crate::settings::resolve::{Overlap, overlaps};
+use crate::settings::{Environment, NotGuarded};
+
+/// What the unit files show.
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct Discovery {
+    /// What can be guarded, by name in order.
+    pub guards: Vec<Guard>,
+    /// Containers, or folders of them, that keep data which nobody guards.
+    pub not_guarded: Vec<NotGuarded>,
+    /// What a person must know.
+    pub problems: Vec<DiscoverProblem>,
+}
+
+impl Discovery {
+    /// Returns whether nothing was found at all.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.guards.is_empty() && self.not_guarded.is_empty() && self.problems.is_empty()
+    }
+}
+
+/// Something met by discovery that a person must know.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct DiscoverProblem {
+    /// The container that it is about, if that is known.
+    pub container: Option<String>,
+    /// The unit file.
+    pub file: PathBuf,
+    /// What sort of problem it is.
+    pub kind: DiscoverProblemKind,
+    /// What is wrong, in one sentence without a full stop.
+    pub what: String,
+    /// A next step that works.
+    pub hint: Option<String>,
+}
+
+/// The sorts of problems.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum DiscoverProblemKind {
+    /// A known image whose data does not outlive the container (or the next boot): finding `mount.absent`.
+    DataNotKept,
+    /// A unit file that could not be read.
+    Unreadable,
+    /// A unit file, or a line of one, that was not understood.
+    Odd,
+    /// A folder that cannot be guarded because another guard, the vault or the ledger has it.
+    Overlap,
+}
+
+impl DiscoverProblem {
+    /// Returns the finding as which the tools show it; none if it is only worth knowing (a folder that two
+    /// containers share is guarded once).
+    #[must_use]
+    pub fn finding(&self) -> Option<FindingId> {
+        match self.kind {
+            DiscoverProblemKind::DataNotKept => Some(FindingId::MountAbsent),
+            DiscoverProblemKind::Unreadable | DiscoverProblemKind::Odd => {
+                Some(FindingId::CheckCouldNot)
+            }
+            DiscoverProblemKind::Overlap => None,
+        }
+    }
+}
+
+/// Returns what the unit files of this person show.
+#[must_use]
+pub fn discover(environment: &Environment) -> Discovery {
+    let declared = declared::declared(environment);
+    let mut found = Discovery {
+        problems: declared.problems,
+        ..Discovery::default()
+    };
+    for container in &declared.containers {
+        derive::derive(
+            container,
+            &declared.volumes,
+            Catalog::builtin(),
+            environment,
+            &mut found,
+        );
+    }
+    found.guards.sort_by(|a, b| a.name.cmp(&b.name));
+    keep_apart(&mut found, environment);
+    found
+}
+
+/// Drops guards whose folders another guard has, or the vault, and says so.
+fn keep_apart(found: &mut Discovery, environment: &Environment) {
+    let clashes = overlaps(
+        &found.guards,
+        Some(&environment.data_home.join("aidb-vault")),
+        Some(&environment.state_home.join("aidb")),
+    );
+    for clash in clashes {
+        let name = match &clash {
+            Overlap::Vault { guard, .. } | Overlap::State { guard, .. } => guard,
+            Overlap::Guards { inner, .. } => inner,
+        };
+        let Some(at) = found.guards.iter().position(|g| g.name == *name) else {
+            continue;
+        };
+        let guard = found.guards.remove(at);
+        found.problems.push(DiscoverProblem {
+            container: Some(guard.container.clone()),
+            file: guard.unit.map(PathBuf::from).unwrap_or_default(),
+            kind: DiscoverProblemKind::Overlap,
+            what: format!("guard `{}`: {clash}", guard.name),
+            hint: None,
+        });
+        if !matches!(clash, Overlap::Guards { .. }) {
+            found.not_guarded.push(NotGuarded {
+                container: guard.container,
+                folders: vec![guard.data],
+                why: "its folder holds the snapshots or the ledger, or lies inside them".to_owned(),
+            });
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,238 @@
+//! Settings: what is guarded and where snapshots are kept, from `stack.json` or, without one, from the quadlets.
+//!
+//! What this module hands out is checked; nothing below it checks again. It never reads the process's environment
+//! (see [`Environment::from_process`]) and writes nothing.
+
+pub mod check;
+pub mod environment;
+pub mod file;
+pub mod paths;
+pub mod programs;
+pub mod read;
+pub mod resolve;
+pub mod store_file;
+
+use std::path::{Path, PathBuf};
+
+use serde::{Deserialize, Serialize};
+
+pub use environment::Environment;
+pub use file::{Gate, json_schema};
+pub use programs::{Program, Programs};
+pub use resolve::is_container_name;
+
+pub use crate::vault::retention::Keep;
+
+use crate::discover::{self, DiscoverProblem};
+use crate::guard::Guard;
+use crate::{Error, Result};
+
+/// What is guarded, and where snapshots are kept.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Settings {
+    /// Where they come from.
+    pub source: Source,
+    /// The folder of snapshots, absolute.
+    pub vault: PathBuf,
+    /// The folder of the ledger, absolute.
+    pub state: PathBuf,
+    /// Which snapshots are kept.
+    pub keep: Keep,
+    /// What is guarded, by name in order.
+    pub guards: Vec<Guard>,
+    /// Where programs are.
+    pub programs: Programs,
+    /// Whether the gate at a switch may refuse it.
+    pub gate: Gate,
+    /// Containers with data that nobody guards.
+    pub not_guarded: Vec<NotGuarded>,
+    /// What discovery met that a person must know.
+    pub problems: Vec<DiscoverProblem>,
+}
+
+/// Where settings come from.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Source {
+    /// From this file.
+    File(PathBuf),
+    /// From the quadlets, by the catalog.
+    Discovered,
+}
+
+/// A container with data that nobody guards.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct NotGuarded {
+    /// The container's name.
+    pub container: String,
+    /// Its writable folders on the host.
+    pub folders: Vec<PathBuf>,
+    /// Why it is not guarded.
+    pub why: String,
+}
+
+impl Settings {
+    /// Returns the settings: of the file that is named, else of `$XDG_CONFIG_HOME/aidb/stack.json` if it exists,
+    /// else what the quadlets and Home Manager's units show.
+    ///
+    /// # Errors
+    /// [`Error::Settings`] if the file cannot be used, or if there is nothing at all to guard.
+    /// [`Error::Io`] if a file cannot be looked at.
+    pub fn load(config: Option<&Path>, environment: &Environment) -> Result<Self> {
+        if let Some(file) = config {
+            return read::read(file, environment);
+        }
+        let file = environment.config_home.join("aidb/stack.json");
+        // A link that leads nowhere is a broken installation, not the absence of settings.
+        match file.symlink_metadata() {
+            Ok(_) => read::read(&file, environment),
+            Err(error) if is_absent(&error) => Self::discovered(environment, &file),
+            Err(source) => Err(Error::Io {
+                doing: "look at",
+                path: file,
+                source,
+            }),
+        }
+    }
+
+    fn discovered(environment: &Environment, file: &Path) -> Result<Self> {
+        let found = discover::discover(environment);
+        if found.is_empty() {
+            return Err(Error::Settings {
+                file: None,
+                what: format!(
+                    "expected `{}`, or containers in `{}`, found neither",
+                    file.display(),
+                    environment.config_home.join("containers/systemd").display()
+                ),
+                hint: Some(format!(
+                    "to guard a folder of your own, write to `{}`: {}",
+                    file.display(),
+                    minimal()
+                )),
+            });
+        }
+        Ok(Self {
+            source: Source::Discovered,
+            vault: environment.data_home.join("aidb-vault"),
+            state: environment.state_home.join("aidb"),
+            keep: Keep::default(),
+            guards: found.guards,
+            programs: Programs::default(),
+            gate: Gate::default(),
+            not_guarded: found.not_guarded,
+            problems: found.problems,
+        })
+    }
+
+    /// Adds what discovery knows of containers that the settings do not name: those that nobody guards, and units
+    /// that are odd. For tools that show the whole picture; it changes no guard.
+    #[must_use]
+    pub fn with_surroundings(mut self, environment: &Environment) -> Self {
+        if self.source == Source::Discovered {
+            return self;
+        }
+        let found = discover::discover(environment);
+        let named = |container: &str| {
+            self.guards.iter().any(|g| g.container == container)
+                || self.not_guarded.iter().any(|n| n.container == container)
+        };
+        let mut others: Vec<NotGuarded> = found
+            .guards
+            .iter()
+            .filter(|guard| !named(&guard.container))
+            .map(|guard| NotGuarded {
+                container: guard.container.clone(),
+                folders: vec![guard.data.clone()],
+                why: "the settings do not name it".to_owned(),
+            })
+            .collect();
+        others.extend(
+            found
+                .not_guarded
+                .into_iter()
+                .filter(|n| !named(&n.container)),
+        );
+        let problems: Vec<DiscoverProblem> = found
+            .problems
+            .into_iter()
+            .filter(|p| p.container.as_deref().is_none_or(|c| !named(c)))
+            .collect();
+        self.not_guarded.extend(others);
+        self.problems.extend(problems);
+        self
+    }
+
+    /// Returns the guards that are named: each name is a guard's, or a part of only one guard's. No name means all.
+    ///
+    /// # Errors
+    /// [`Error::Usage`] if a name fits no guard, or several.
+    pub fn select(&self, names: &[String]) -> Result<Vec<&Guard>> {
+        if names.is_empty() {
+            return Ok(self.guards.iter().collect());
+        }
+        let mut chosen: Vec<&Guard> = Vec::new();
+        for name in names {
+            let guard = self.select_one(name)?;
+            if !chosen.iter().any(|g| g.name == guard.name) {
+                chosen.push(guard);
+            }
+        }
+        Ok(chosen)
+    }
+
+    /// Returns the guard of that name, or the only one whose name has it as a part.
+    ///
+    /// # Errors
+    /// [`Error::Usage`] if the name fits no guard, or several.
+    pub fn select_one(&self, name: &str) -> Result<&Guard> {
+        if let Some(exact) = self.guards.iter().find(|g| g.name == name) {
+            return Ok(exact);
+        }
+        let wanted = name.to_lowercase();
+        let fitting: Vec<&Guard> = self
+            .guards
+            .iter()
+            .filter(|g| !name.is_empty() && g.name.to_lowercase().contains(&wanted))
+            .collect();
+        let list = |guards: &[&Guard]| {
+            let names: Vec<&str> = guards.iter().map(|g| g.name.as_str()).collect();
+            format!("`{}`", names.join("`, `"))
+        };
+        let shown = name.escape_debug();
+        match fitting.as_slice() {
+            [one] => Ok(one),
+            [] if self.guards.is_empty() => Err(Error::Usage {
+                what: format!("no guard `{shown}`: nothing is guarded"),
+                hint: None,
+            }),
+            [] => {
+                let all: Vec<&Guard> = self.guards.iter().collect();
+                Err(Error::Usage {
+                    what: format!("no guard `{shown}`, expected one of {}", list(&all)),
+                    hint: check::nearest(name, all.iter().map(|g| g.name.as_str()))
+                        .map(|near| format!("did you mean `{near}`?")),
+                })
+            }
+            several => Err(Error::Usage {
+                what: format!("`{shown}` is part of several guards: {}", list(several)),
+                hint: Some("write the whole name".to_owned()),
+            }),
+        }
+    }
+}
+
+/// Returns whether an error says that a path does not exist, and not that it could not be looked at.
+fn is_absent(error: &std::io::Error) -> bool {
+    matches!(
+        error.kind(),
+        std::io::ErrorKind::NotFound | std::io::ErrorKind::NotADirectory
+    )
+}
+
+/// Returns the smallest settings that guard a folder.
+fn minimal() -> &'static str {
+    r#"{ "schema": 1, "vault": "~/.local/share/aidb-vault", "guards": { "my-app": { "data": "~/my-app", "stores": { "db": { "kind": "sqlite", "path": "app.db" } } } } }"#
+}
+
+#[cfg(test)]
+mod tests;
