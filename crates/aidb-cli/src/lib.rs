@@ -2,9 +2,11 @@
 
 pub mod common;
 pub mod render;
+pub mod snapshots;
 pub mod table;
 pub mod text;
 pub mod ui;
+pub mod units;
 
 pub use common::{Color, Common};
 pub use ui::{Ui, run};

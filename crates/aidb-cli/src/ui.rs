@@ -92,6 +92,16 @@ impl Ui {
         let _ = writeln!(std::io::stdout(), "{document:#}");
     }
 
+    /// Prints what was done: a line, or a document with these fields.
+    pub fn done(&self, line: &str, mut fields: serde_json::Value) {
+        if self.common.json {
+            fields["schema"] = 1.into();
+            self.document(&fields);
+        } else {
+            self.line(plain(line));
+        }
+    }
+
     /// Says what should be known beside the answer.
     pub fn note(&self, note: impl Display) {
         if !self.common.quiet {

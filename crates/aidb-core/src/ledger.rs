@@ -204,7 +204,11 @@ impl Ledger {
 
     /// Makes a look the whole of what is known: the present state is right.
     pub fn accept(&mut self, guard: &str, store: &str, seen: Seen, at: Timestamp) -> Result<()> {
-        self.put_baseline(guard, store, &Baseline::from_look(seen, at))
+        let baseline = Baseline {
+            accepted_at: Some(at),
+            ..Baseline::from_look(seen, at)
+        };
+        self.put_baseline(guard, store, &baseline)
     }
 
     fn put_baseline(&mut self, guard: &str, store: &str, baseline: &Baseline) -> Result<()> {

@@ -14,6 +14,7 @@
 
 pub mod capture;
 pub mod catalog;
+pub mod check;
 pub mod discover;
 pub mod error;
 pub mod guard;
@@ -24,6 +25,7 @@ pub mod look;
 pub mod memory;
 pub mod report;
 pub mod settings;
+pub mod stack;
 pub mod vault;
 
 pub use error::{Error, Result};

@@ -40,6 +40,9 @@ pub struct Baseline {
     pub most_rows: BTreeMap<String, u64>,
     /// When the last healthy look was.
     pub seen_at: Timestamp,
+    /// When a person said that the state is right, if one did: older snapshots no longer speak against it.
+    #[serde(default)]
+    pub accepted_at: Option<Timestamp>,
 }
 
 impl Baseline {
@@ -50,6 +53,7 @@ impl Baseline {
             most_rows: seen.rows.clone(),
             last: seen,
             seen_at: at,
+            accepted_at: None,
         }
     }
 
@@ -110,11 +114,12 @@ impl Memory {
     /// Returns whether a store is known, by the ledger or the vault, to have held data.
     #[must_use]
     pub fn knows_data(&self, store: &str) -> bool {
-        self.of(store).is_some_and(Baseline::knows_data)
-            || self
-                .proven
-                .as_ref()
-                .is_some_and(|s| s.stores.contains_key(store))
+        let baseline = self.of(store);
+        let accepted_at = baseline.and_then(|b| b.accepted_at);
+        let in_vault = self.proven.as_ref().is_some_and(|s| {
+            s.stores.contains_key(store) && accepted_at.is_none_or(|at| s.taken_at > at)
+        });
+        in_vault || baseline.is_some_and(Baseline::knows_data)
     }
 }
 

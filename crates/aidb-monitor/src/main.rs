@@ -1,3 +1,37 @@
-//! `aidb-monitor`.
+//! `aidb-monitor` says what changed while nobody looked.
 
-fn main() {}
+mod status;
+
+use std::process::ExitCode;
+
+use aidb_cli::Common;
+use aidb_core::look::sqlite::integrity;
+use clap::{Parser, Subcommand};
+
+/// Say what changed while nobody looked
+///
+/// Statuses: 0 pass or warn, 1 hold, 2 usage or settings, 3 could not find out, 4 busy.
+#[derive(Debug, Parser)]
+#[command(version, max_term_width = 100)]
+struct Args {
+    #[command(flatten)]
+    common: Common,
+    #[command(subcommand)]
+    verb: Verb,
+}
+
+#[derive(Debug, Subcommand)]
+enum Verb {
+    /// One line a guard, then what is not guarded
+    Status,
+}
+
+fn main() -> ExitCode {
+    if let Some(code) = integrity::child_main() {
+        return code;
+    }
+    let args = Args::parse();
+    aidb_cli::run(&args.common, |ui| match &args.verb {
+        Verb::Status => status::status(&args.common, ui),
+    })
+}

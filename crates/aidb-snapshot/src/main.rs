@@ -1,3 +1,65 @@
-//! `aidb-snapshot`.
+//! `aidb-snapshot` keeps a guard's data, proves what it kept, and brings it back.
 
-fn main() {}
+mod list;
+mod prove;
+mod prune;
+mod restore;
+mod take;
+mod verify;
+
+use std::process::ExitCode;
+
+use aidb_cli::Common;
+use aidb_core::look::sqlite::integrity;
+use clap::{Parser, Subcommand};
+
+/// Keep data, prove what was kept, bring it back
+///
+/// A snapshot counts only after it was opened and checked. Statuses: 0 done, 1 the answer is no, 2 usage or settings,
+/// 3 could not, 4 busy.
+#[derive(Debug, Parser)]
+#[command(version, max_term_width = 100)]
+struct Args {
+    #[command(flatten)]
+    common: Common,
+    #[command(subcommand)]
+    verb: Verb,
+}
+
+#[derive(Debug, Subcommand)]
+enum Verb {
+    /// Take a snapshot, and prove it
+    Take(take::Args),
+    /// Open and check snapshots that nobody has proven yet
+    Prove(prove::Args),
+    /// List snapshots
+    List(list::ListArgs),
+    /// Show one snapshot
+    Show(list::ShowArgs),
+    /// Compare snapshots with their manifests
+    Verify(verify::Args),
+    /// Bring a snapshot back; what is there now is kept aside
+    Restore(restore::RestoreArgs),
+    /// Swap back what the last restore put aside
+    Undo(restore::UndoArgs),
+    /// Remove the snapshots that no rule keeps
+    Prune(prune::Args),
+}
+
+fn main() -> ExitCode {
+    if let Some(code) = integrity::child_main() {
+        return code;
+    }
+    let args = Args::parse();
+    let common = &args.common;
+    aidb_cli::run(common, |ui| match &args.verb {
+        Verb::Take(args) => take::take(common, args, ui),
+        Verb::Prove(args) => prove::prove(common, args, ui),
+        Verb::List(args) => list::list(common, args, ui),
+        Verb::Show(args) => list::show(common, args, ui),
+        Verb::Verify(args) => verify::verify(common, args, ui),
+        Verb::Restore(args) => restore::restore(common, args, ui),
+        Verb::Undo(args) => restore::undo(common, args, ui),
+        Verb::Prune(args) => prune::prune(common, args, ui),
+    })
+}

@@ -8,11 +8,8 @@ use crate::memory::Memory;
 
 /// Judges the data folder itself.
 pub(super) fn folder(guard: &Guard, seen: &GuardObservation, memory: &Memory) -> Option<Finding> {
-    let known = memory.proven.is_some()
-        || memory
-            .stores
-            .values()
-            .any(crate::memory::Baseline::knows_data);
+    let known = guard.stores.iter().any(|s| memory.knows_data(&s.name))
+        || (guard.stores.is_empty() && memory.proven.is_some());
     let (id, what) = match &seen.folder {
         Place::Folder => return None,
         Place::Absent if !known => return None,

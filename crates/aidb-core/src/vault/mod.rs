@@ -5,9 +5,12 @@ pub mod lock;
 pub mod manifest;
 pub mod name;
 pub mod proof;
+pub mod prove;
+pub mod prune;
 pub mod publish;
 pub mod retention;
 pub mod take;
+pub mod verify;
 
 pub use layout::{Snapshot, Vault};
 pub use manifest::Manifest;

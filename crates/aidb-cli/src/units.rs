@@ -1,0 +1,61 @@
+//! The systemd user units of containers: stopped before their data is exchanged, started again after.
+
+use std::process::Command;
+
+use aidb_core::guard::Guard;
+use aidb_core::settings::Program;
+use aidb_core::stack::Stack;
+
+use crate::Ui;
+
+/// Lifts a held start: forgets its failure and starts the unit, if the guard has one and there is a user manager.
+pub fn start_again(stack: &Stack, guard: &Guard, ui: &Ui) {
+    let Some(unit) = &guard.unit else { return };
+    if !is_failed_or_held(stack, unit) {
+        return;
+    }
+    let _ = systemctl(stack, &["reset-failed", unit]);
+    if systemctl(stack, &["start", "--no-block", unit]) {
+        ui.note(format!("started {unit}"));
+    }
+}
+
+/// Stops a unit; returns whether it ran before.
+///
+/// # Errors
+/// If it runs and could not be stopped.
+pub fn stop(stack: &Stack, unit: &str) -> anyhow::Result<bool> {
+    if !systemctl(stack, &["is-active", "--quiet", unit]) {
+        return Ok(false);
+    }
+    anyhow::ensure!(
+        systemctl(stack, &["stop", unit]),
+        "`{unit}` could not be stopped"
+    );
+    Ok(true)
+}
+
+/// Starts a unit; returns whether systemd took the job.
+#[must_use]
+pub fn start(stack: &Stack, unit: &str) -> bool {
+    let _ = systemctl(stack, &["reset-failed", unit]);
+    systemctl(stack, &["start", "--no-block", unit])
+}
+
+fn is_failed_or_held(stack: &Stack, unit: &str) -> bool {
+    !systemctl(stack, &["is-active", "--quiet", unit])
+        && systemctl(stack, &["is-enabled", "--quiet", unit])
+        || systemctl(stack, &["is-failed", "--quiet", unit])
+}
+
+fn systemctl(stack: &Stack, arguments: &[&str]) -> bool {
+    let Some(program) = stack
+        .settings
+        .programs
+        .locate(Program::Systemctl, &stack.environment)
+    else {
+        return false;
+    };
+    let output = Command::new(program).arg("--user").args(arguments).output();
+    output.is_ok_and(|o| o.status.success())
+}

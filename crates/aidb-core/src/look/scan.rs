@@ -1,0 +1,329 @@
+//! Looking at a guard: from its folder, live or in a snapshot, to an observation.
+//!
+//! A live database is never judged where it lies: plain reads beside a writer are torn, and SQLite changes what it
+//! opens. A private clone is taken under the pin, and everything is read from it.
+
+use std::fs::File;
+use std::path::{Path, PathBuf};
+use std::time::{Duration, Instant};
+
+use rustix::fs::FileType;
+use rustix::io::Errno;
+
+use super::observation::{Database, Form, GuardObservation, Opened, Place, StoreObservation};
+use super::sqlite::disk;
+use super::sqlite::integrity::{self, Examination, Examiner, Request};
+use crate::capture::{Root, copy, database::database, pin::sidecar};
+use crate::error::Error;
+use crate::guard::{Contract, Guard, Store, StoreKind};
+use crate::report::Checked;
+
+/// How to look.
+#[derive(Debug, Clone)]
+pub struct Way<'a> {
+    /// Who opens private copies.
+    pub examiner: &'a Examiner,
+    /// How deep.
+    pub depth: Depth,
+    /// When to give up.
+    pub deadline: Instant,
+    /// Where the folder comes from.
+    pub place: Where<'a>,
+}
+
+/// How deep to look.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Depth {
+    /// Names, sizes, headers, the log's checksums, the schema.
+    Bytes,
+    /// And SQLite's quick check of a private copy.
+    Quick,
+    /// And its full check.
+    Full,
+}
+
+/// What the folder is.
+#[derive(Debug, Clone, Copy)]
+pub enum Where<'a> {
+    /// Somebody's: databases are cloned into this scratch folder first.
+    Live(&'a Path),
+    /// A snapshot of ours: databases are opened where they lie, and fold their logs into themselves.
+    Ours,
+}
+
+/// Looks at a guard whose files lie in `folder`.
+#[must_use]
+pub fn guard(guard: &Guard, folder: &Path, way: &Way) -> GuardObservation {
+    let place = folder_place(folder);
+    let root = match (&place, Root::open(folder)) {
+        (Place::Folder, Ok(root)) => root,
+        (Place::Folder, Err(e)) => {
+            return GuardObservation {
+                folder: Place::Unreadable(told(&e)),
+                stores: Vec::new(),
+                legacy_database: None,
+            };
+        }
+        _ => {
+            return GuardObservation {
+                folder: place,
+                stores: Vec::new(),
+                legacy_database: None,
+            };
+        }
+    };
+    let stores = guard.stores.iter().map(|s| store(&root, s, way)).collect();
+    let legacy = Path::new("ollama.db");
+    let is_open_webui = guard.preset.as_deref() == Some("open-webui");
+    let has_legacy = is_open_webui && matches!(root.stat(legacy), Ok(Some(_)));
+    GuardObservation {
+        folder: place,
+        stores,
+        legacy_database: has_legacy.then(|| folder.join(legacy)),
+    }
+}
+
+/// The data folder's own path is the user's word: a link to a folder is a folder.
+fn folder_place(folder: &Path) -> Place {
+    match std::fs::metadata(folder) {
+        Ok(m) if m.is_dir() => Place::Folder,
+        Ok(m) if m.is_file() => Place::File(m.len()),
+        Ok(_) => Place::Special("special file"),
+        Err(e)
+            if matches!(
+                e.kind(),
+                std::io::ErrorKind::NotFound | std::io::ErrorKind::NotADirectory
+            ) =>
+        {
+            Place::Absent
+        }
+        Err(e) => Place::Unreadable(e.to_string()),
+    }
+}
+
+/// Looks at one store.
+fn store(root: &Root, store: &Store, way: &Way) -> StoreObservation {
+    let file = database_file(store);
+    let mut seen = StoreObservation {
+        name: store.name.clone(),
+        path: root.path().join(&store.path),
+        place: place(root, &store.path),
+        database: None,
+        checked: Checked::Nothing,
+        could_not: None,
+        deadline_hit: false,
+    };
+    if !matches!(seen.place, Place::File(_) | Place::Folder) {
+        return seen;
+    }
+    seen.checked = Checked::Bytes;
+    let Some(file) = file else { return seen };
+    match place(root, &file) {
+        Place::File(_) => {}
+        // Only a folder can lack its database file here.
+        Place::Absent | Place::Folder => return seen,
+        other => {
+            seen.place = other;
+            return seen;
+        }
+    }
+    look_twice(root, store, &file, way, &mut seen);
+    seen
+}
+
+/// Returns the file that holds a store's database, relative to the data folder, for the kinds that have one.
+#[must_use]
+pub fn database_file(store: &Store) -> Option<PathBuf> {
+    match store.kind {
+        StoreKind::Sqlite => Some(store.path.clone()),
+        StoreKind::Chroma => Some(store.path.join("chroma.sqlite3")),
+        StoreKind::Ollama | StoreKind::Qdrant | StoreKind::Files => None,
+    }
+}
+
+/// Says damage only if a second look agrees: what a first one saw may have been a moment of somebody's write.
+fn look_twice(root: &Root, store: &Store, file: &Path, way: &Way, seen: &mut StoreObservation) {
+    look(root, store, file, way, seen);
+    let is_bad = |seen: &StoreObservation| seen.database.as_ref().is_some_and(shows_damage);
+    if matches!(way.place, Where::Live(_)) && is_bad(seen) && Instant::now() < way.deadline {
+        let mut again = seen.clone();
+        look(root, store, file, way, &mut again);
+        if again.could_not.is_none() && !is_bad(&again) {
+            *seen = again;
+        }
+    }
+}
+
+fn shows_damage(database: &Database) -> bool {
+    let opened = database.opened.as_ref();
+    !matches!(database.form, Form::Database | Form::Empty)
+        || database.missing_pages > 0
+        || database.schema_problem.is_some()
+        || database.log.foreign.is_some()
+        || database.journal.foreign.is_some()
+        || opened.is_some_and(|o| {
+            o.refused.is_some() || !o.damaged.is_empty() || !o.disagrees.is_empty()
+        })
+}
+
+fn look(root: &Root, store: &Store, file: &Path, way: &Way, seen: &mut StoreObservation) {
+    let patience = way.deadline.saturating_duration_since(Instant::now());
+    let (path, _scratch) = match way.place {
+        Where::Ours => (root.path().join(file), None),
+        Where::Live(scratch) => {
+            let folder = match tempfile::Builder::new().prefix("look-").tempdir_in(scratch) {
+                Ok(folder) => folder,
+                Err(e) => {
+                    seen.could_not = Some(format!(
+                        "no private copy can be made in `{}`: {e}",
+                        scratch.display()
+                    ));
+                    return;
+                }
+            };
+            let copy = folder.path().join("copy");
+            if let Err(e) = database(root, file, &copy, patience) {
+                seen.could_not = Some(told(&e));
+                return;
+            }
+            (copy, Some(folder))
+        }
+    };
+    match observe(&path, store, way, seen) {
+        Ok(database) => seen.database = Some(database),
+        Err(e) => seen.could_not = Some(format!("the private copy could not be read: {e}")),
+    }
+}
+
+/// Reads a private copy: first by our own reader, then, if that makes sense, by SQLite.
+fn observe(
+    path: &Path,
+    store: &Store,
+    way: &Way,
+    seen: &mut StoreObservation,
+) -> std::io::Result<Database> {
+    let mut found = disk::read(path)?;
+    let quiet = found.log.committed_frames == 0 && !found.journal.is_hot;
+    if found.form != Form::Database || way.depth == Depth::Bytes || found.log.foreign.is_some() {
+        return Ok(found);
+    }
+    if let (true, Some(name)) = (found.journal.is_hot, &found.journal.super_journal) {
+        seen.could_not = Some(format!(
+            "the interrupted commit over several databases (`{name}`) can only be judged by its application"
+        ));
+        return Ok(found);
+    }
+    if quiet {
+        // A copy's page cache is cold: read it once in order before SQLite reads it in no order.
+        found.blake3 = Some(hash(path)?);
+    }
+    let left = way.deadline.saturating_duration_since(Instant::now());
+    let examination = way
+        .examiner
+        .examine(path, &request(&store.contract, way.depth, left));
+    seen.deadline_hit = examination.deadline_hit;
+    if examination.checked {
+        seen.checked = if way.depth == Depth::Full {
+            Checked::Full
+        } else {
+            Checked::Quick
+        };
+    }
+    seen.could_not.clone_from(&examination.could_not);
+    if examination.could_not.is_none() && !examination.deadline_hit && examination.refused.is_none()
+    {
+        found.tables = Some(examination.tables.clone());
+    }
+    found.opened = Some(opened(examination));
+    Ok(found)
+}
+
+fn request(contract: &Contract, depth: Depth, left: Duration) -> Request {
+    Request {
+        depth: if depth == Depth::Full {
+            integrity::Depth::Full
+        } else {
+            integrity::Depth::Quick
+        },
+        foreign_keys: contract.foreign_keys,
+        revision: contract.revision.clone(),
+        identity: contract.identity.clone(),
+        deadline_ms: u64::try_from(left.as_millis()).unwrap_or(u64::MAX),
+    }
+}
+
+fn opened(examination: Examination) -> Opened {
+    Opened {
+        refused: examination.refused,
+        damaged: examination.damaged,
+        disagrees: examination.disagrees,
+        foreign_keys: examination.foreign_keys,
+        rows: examination.rows,
+        revision: examination.revision,
+        identity: examination.identity,
+    }
+}
+
+/// Returns what lies at a path below the data folder.
+fn place(root: &Root, relative: &Path) -> Place {
+    if relative == Path::new(".") {
+        return Place::Folder;
+    }
+    let stat = match root.stat(relative) {
+        Ok(Some(stat)) => stat,
+        Ok(None) => return Place::Absent,
+        Err(Errno::LOOP) => {
+            return Place::Unreadable("a folder on the way to it is a symbolic link".to_owned());
+        }
+        Err(e) => return Place::Unreadable(e.to_string()),
+    };
+    match FileType::from_raw_mode(stat.st_mode) {
+        FileType::Directory => Place::Folder,
+        FileType::RegularFile => match root.open_file(relative) {
+            Ok(_) => Place::File(u64::try_from(stat.st_size).unwrap_or(0)),
+            Err(Errno::NOENT) => Place::Absent,
+            Err(e) => Place::Unreadable(e.to_string()),
+        },
+        FileType::Symlink => Place::Symlink(root.read_link(relative).unwrap_or_default()),
+        FileType::Fifo => Place::Special("pipe"),
+        FileType::Socket => Place::Special("socket"),
+        FileType::CharacterDevice | FileType::BlockDevice => Place::Special("device"),
+        FileType::Unknown => Place::Special("file of unknown kind"),
+    }
+}
+
+/// Returns the BLAKE3 of a file, read once in order.
+pub fn hash(path: &Path) -> std::io::Result<String> {
+    let mut hasher = blake3::Hasher::new();
+    let file = File::open(path)?;
+    let mut buffer = vec![0; 1 << 20];
+    let mut at = 0;
+    loop {
+        let got = copy::read_up_to(&file, &mut buffer, at)?;
+        hasher.update(&buffer[..got]);
+        at += got as u64;
+        if got < buffer.len() {
+            return Ok(hasher.finalize().to_hex().to_string());
+        }
+    }
+}
+
+/// Returns an error with its cause, in one line.
+#[must_use]
+pub fn told(error: &Error) -> String {
+    use std::error::Error as _;
+    match error.source() {
+        Some(source) => format!("{error}: {source}"),
+        None => error.to_string(),
+    }
+}
+
+/// Returns the companions of a database that exist.
+#[must_use]
+pub fn companions(main: &Path) -> Vec<PathBuf> {
+    ["-wal", "-shm", "-journal"]
+        .iter()
+        .map(|s| sidecar(main, s))
+        .filter(|p| p.exists())
+        .collect()
+}

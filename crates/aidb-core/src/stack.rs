@@ -1,0 +1,195 @@
+//! A person's stack, opened: settings, vault, ledger, and who examines copies.
+
+use std::path::Path;
+use std::time::Duration;
+
+use jiff::Timestamp;
+
+use crate::error::{Error, IoContext, Result};
+use crate::guard::Guard;
+use crate::ledger::{Ledger, newest_good};
+use crate::look::scan::told;
+use crate::look::sqlite::integrity::Examiner;
+use crate::memory::{Memory, Seen};
+use crate::settings::{Environment, Settings};
+use crate::vault::lock::Staging;
+use crate::vault::{Snapshot, SnapshotName, Vault};
+
+/// Everything that the tools work on.
+#[derive(Debug)]
+pub struct Stack {
+    /// What is guarded, and where snapshots are kept.
+    pub settings: Settings,
+    /// Where the surroundings are.
+    pub environment: Environment,
+    /// The folder of snapshots.
+    pub vault: Vault,
+    /// Who opens private copies.
+    pub examiner: Examiner,
+    ledger: Result<Ledger, String>,
+}
+
+impl Stack {
+    /// Opens the stack that `config`, or the usual place, describes. A ledger that cannot be used does not keep it
+    /// from being opened: the vault still knows.
+    ///
+    /// # Errors
+    /// [`Error::Settings`] if there are no usable settings.
+    pub fn open(config: Option<&Path>) -> Result<Self> {
+        let environment = Environment::from_process()?;
+        let settings = Settings::load(config, &environment)?;
+        let vault = Vault::at(&settings.vault);
+        let ledger = Ledger::open(&settings.state, &vault).map_err(|e| told(&e));
+        let examiner =
+            Examiner::child_of_this_program().doing("find", Path::new("/proc/self/exe"))?;
+        Ok(Self {
+            settings,
+            environment,
+            vault,
+            examiner,
+            ledger,
+        })
+    }
+
+    /// Returns the guards that are named, or all.
+    ///
+    /// # Errors
+    /// [`Error::Usage`] if a name fits no guard, or several.
+    pub fn guards(&self, names: &[String]) -> Result<Vec<Guard>> {
+        Ok(self.settings.select(names)?.into_iter().cloned().collect())
+    }
+
+    /// Returns the guards that are named; one that the settings no longer know as the ledger last knew it, because a
+    /// unit outlives the settings that made it.
+    ///
+    /// # Errors
+    /// [`Error::Usage`] if a name fits no guard, past or present.
+    pub fn guards_past_or_present(&self, names: &[String]) -> Result<Vec<Guard>> {
+        let mut guards = Vec::new();
+        for name in names {
+            match self.settings.select_one(name) {
+                Ok(guard) => guards.push(guard.clone()),
+                Err(e) => {
+                    let past = self
+                        .ledger
+                        .as_ref()
+                        .ok()
+                        .and_then(|l| l.guards().ok())
+                        .unwrap_or_default();
+                    guards.push(past.into_iter().find(|g| g.name == *name).ok_or(e)?);
+                }
+            }
+        }
+        if names.is_empty() {
+            self.guards(names)
+        } else {
+            Ok(guards)
+        }
+    }
+
+    /// Returns what had to be done to open the ledger, or why it cannot be used.
+    #[must_use]
+    pub fn ledger_notice(&self) -> Option<String> {
+        match &self.ledger {
+            Ok(ledger) => ledger.notice.clone(),
+            Err(why) => Some(format!("the ledger cannot be used: {why}")),
+        }
+    }
+
+    /// Returns the ledger.
+    ///
+    /// # Errors
+    /// [`Error::CouldNot`] if it cannot be used.
+    pub fn ledger(&mut self) -> Result<&mut Ledger> {
+        self.ledger.as_mut().map_err(|why| Error::CouldNot {
+            what: why.clone(),
+            hint: None,
+        })
+    }
+
+    /// Returns everything that judging may remember about a guard.
+    #[must_use]
+    pub fn memory(&self, guard: &Guard) -> Memory {
+        let from_ledger = match &self.ledger {
+            Ok(ledger) => ledger.memory(guard, &self.vault).map_err(|e| told(&e)),
+            Err(why) => Err(why.clone()),
+        };
+        from_ledger.unwrap_or_else(|why| Memory {
+            proven: newest_good(&self.vault, &guard.name).ok().flatten(),
+            unknown: Some(why),
+            ..Memory::default()
+        })
+    }
+
+    /// Adds healthy looks to what is known. That nothing can be remembered is no reason to fail.
+    pub fn remember(&mut self, guard: &Guard, seen: impl IntoIterator<Item = (String, Seen)>) {
+        let Ok(ledger) = &mut self.ledger else { return };
+        let _ = ledger.note_guard(guard);
+        for (store, seen) in seen {
+            let _ = ledger.remember(&guard.name, &store, seen, Timestamp::now());
+        }
+    }
+
+    /// Returns a folder for private copies, removed when dropped: in the vault, which should lie beside the data.
+    pub fn scratch(&self) -> Result<Staging> {
+        Staging::new(&self.vault, "look")
+            .or_else(|_| Staging::new(&Vault::at(&self.settings.state.join("scratch")), "look"))
+    }
+
+    /// Returns the snapshot that `GUARD/ID`, an unambiguous prefix of it, or `GUARD` names; for a guard alone its
+    /// newest proven one that is not suspicious.
+    ///
+    /// # Errors
+    /// [`Error::Usage`] if the guard or the snapshot does not exist, or several snapshots fit.
+    pub fn snapshot(&self, name: &str) -> Result<Snapshot> {
+        let (guard, id) = match name.split_once('/') {
+            Some((guard, id)) => (guard, Some(id)),
+            None => (name, None),
+        };
+        let guard = match self.settings.select_one(guard) {
+            Ok(guard) => guard.name.clone(),
+            Err(_) if self.vault.guards()?.iter().any(|g| g == guard) => guard.to_owned(),
+            Err(e) => return Err(e),
+        };
+        let snapshots = self.vault.snapshots(&guard)?;
+        let hint = Some(format!("`aidb list {guard}` shows what there is"));
+        let Some(id) = id else {
+            let newest = snapshots
+                .into_iter()
+                .rev()
+                .find(|s| s.is_proven() && s.suspicious().is_none());
+            return newest.ok_or_else(|| Error::Usage {
+                what: format!("`{guard}` has no proven snapshot"),
+                hint,
+            });
+        };
+        // `000042-…` may be written without its zeros.
+        let fits = |n: &SnapshotName| {
+            n.to_string().starts_with(id) || n.to_string().trim_start_matches('0').starts_with(id)
+        };
+        let mut fitting: Vec<Snapshot> = snapshots.into_iter().filter(|s| fits(&s.name)).collect();
+        if let Some(exact) = fitting
+            .iter()
+            .position(|s| s.name.sequence.to_string() == id)
+        {
+            return Ok(fitting.swap_remove(exact));
+        }
+        match fitting.len() {
+            1 => Ok(fitting.remove(0)),
+            0 => Err(Error::Usage {
+                what: format!("`{guard}` has no snapshot `{id}`"),
+                hint,
+            }),
+            n => Err(Error::Usage {
+                what: format!("`{id}` fits {n} snapshots of `{guard}`"),
+                hint: Some("write more of it".into()),
+            }),
+        }
+    }
+
+    /// Returns how long a hook may wait for locks when nothing else was said.
+    #[must_use]
+    pub fn patience() -> Duration {
+        Duration::from_secs(10)
+    }
+}

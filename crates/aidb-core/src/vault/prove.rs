@@ -1,0 +1,237 @@
+//! Proving: opening a snapshot, folding its logs, hashing it, holding it against its contract. Works on the copy only.
+
+use std::collections::HashSet;
+use std::os::unix::fs::PermissionsExt as _;
+use std::path::{Path, PathBuf};
+use std::time::{Duration, Instant};
+
+use jiff::Timestamp;
+
+use super::layout::{Snapshot, Vault};
+use super::lock::{Lock, Mode};
+use super::manifest::{FORMAT, Kind, Manifest};
+use super::proof::{Proof, StoreProof};
+use super::publish::{sync_folder, write_json};
+use crate::capture::Root;
+use crate::capture::pin::sidecar;
+use crate::error::{Error, IoContext, Result};
+use crate::judge::{self, Finding, FindingId, Occasion, Severity};
+use crate::look::observation::{GuardObservation, Place};
+use crate::look::scan::{self, Way, Where, companions, hash};
+use crate::look::{Depth, sqlite::integrity::Examiner};
+use crate::memory::Memory;
+use crate::report::Checked;
+
+/// What proving needs beside the snapshot.
+#[derive(Debug, Clone, Copy)]
+pub struct Request<'a> {
+    /// Who opens databases.
+    pub examiner: &'a Examiner,
+    /// What is known from before, to tell a shrunken state.
+    pub memory: &'a Memory,
+    /// How long to wait for the guard's lock.
+    pub patience: Duration,
+    /// For how long SQLite may work.
+    pub deadline: Duration,
+}
+
+/// Opens, folds, hashes and judges a snapshot, and writes `proof.json`, or `refused.json` if it did not meet its
+/// contract. A snapshot that is proven already is left as it is.
+///
+/// # Errors
+/// [`Error::Busy`] if another run holds the guard; [`Error::CouldNot`] if the checks could not be made: then the
+/// snapshot stays as it was, and can be proven later.
+pub fn prove(vault: &Vault, snapshot: &Snapshot, request: &Request) -> Result<Snapshot> {
+    let guard = &snapshot.summary.guard;
+    let _lock = Lock::guard(vault, guard, Mode::Exclusive, request.patience)?;
+    let again = |path: &Path| {
+        Snapshot::open(snapshot.name.clone(), path.to_owned())?.ok_or_else(|| Error::CouldNot {
+            what: format!("`{}` is no longer there", snapshot.id()),
+            hint: None,
+        })
+    };
+    // Another run may have been first, or removed it.
+    let snapshot = again(&snapshot.path)?;
+    if snapshot.is_proven() {
+        return Ok(snapshot);
+    }
+    let mut manifest = snapshot.manifest()?;
+    let data = snapshot.data();
+    let databases = databases(&data, &manifest)?;
+    set_mode(&data, &databases, 0o600)?;
+    let way = Way {
+        examiner: request.examiner,
+        depth: Depth::Full,
+        deadline: Instant::now() + request.deadline,
+        place: Where::Ours,
+    };
+    let seen = scan::guard(&manifest.settings, &data, &way);
+    if let Some(why) = could_not(&seen) {
+        set_mode(&data, &databases, 0o400)?;
+        return Err(Error::CouldNot {
+            what: format!("`{}` could not be checked: {why}", snapshot.id()),
+            hint: None,
+        });
+    }
+    refresh(&mut manifest, &data, &databases)?;
+    set_mode(&data, &databases, 0o400)?;
+    write_json(&snapshot.path.join("manifest.json"), &manifest)?;
+
+    let proof = judge(&snapshot, &manifest, &seen, request.memory)?;
+    let met = proof.findings.iter().all(|f| f.severity < Severity::Hold);
+    let (write, remove) = if met {
+        ("proof.json", "refused.json")
+    } else {
+        ("refused.json", "proof.json")
+    };
+    write_json(&snapshot.path.join(write), &proof)?;
+    match std::fs::remove_file(snapshot.path.join(remove)) {
+        Err(e) if e.kind() != std::io::ErrorKind::NotFound => {
+            return Err(e).doing("remove", &snapshot.path.join(remove));
+        }
+        _ => sync_folder(&snapshot.path)?,
+    }
+    again(&snapshot.path)
+}
+
+fn could_not(seen: &GuardObservation) -> Option<String> {
+    if let Place::Unreadable(why) = &seen.folder {
+        return Some(why.clone());
+    }
+    seen.stores.iter().find_map(|s| {
+        let late = s
+            .deadline_hit
+            .then(|| format!("`{}`: the time was not enough", s.name));
+        s.could_not
+            .as_ref()
+            .map(|why| format!("`{}`: {why}", s.name))
+            .or(late)
+    })
+}
+
+/// Returns the main files of the stores' databases that the snapshot has.
+fn databases(data: &Path, manifest: &Manifest) -> Result<Vec<PathBuf>> {
+    let root = Root::open(data)?;
+    let stores = manifest
+        .settings
+        .stores
+        .iter()
+        .filter_map(scan::database_file);
+    Ok(stores
+        .filter(
+            |file| matches!(root.open_file(file), Ok(f) if f.metadata().is_ok_and(|m| m.len() > 0)),
+        )
+        .collect())
+}
+
+/// Sets the mode of the databases and their companions: writable to fold, read-only to keep.
+fn set_mode(data: &Path, databases: &[PathBuf], mode: u32) -> Result<()> {
+    for main in databases.iter().map(|d| data.join(d)) {
+        for path in companions(&main).into_iter().chain([main]) {
+            std::fs::set_permissions(&path, std::fs::Permissions::from_mode(mode))
+                .doing("set the mode of", &path)?;
+        }
+    }
+    Ok(())
+}
+
+/// Writes into the manifest what every file holds now: hashes, and what folding changed or removed.
+fn refresh(manifest: &mut Manifest, data: &Path, databases: &[PathBuf]) -> Result<()> {
+    for main in databases.iter().map(|d| data.join(d)) {
+        // What SQLite leaves when a copy could not be read to its end; it can be made anew from the log.
+        let shm = sidecar(&main, "-shm");
+        match std::fs::remove_file(&shm) {
+            Err(e) if e.kind() != std::io::ErrorKind::NotFound => {
+                return Err(e).doing("remove", &shm);
+            }
+            _ => {}
+        }
+    }
+    let folded: HashSet<PathBuf> = databases
+        .iter()
+        .flat_map(|d| ["-wal", "-journal"].map(|suffix| sidecar(d, suffix)))
+        .collect();
+    manifest
+        .entries
+        .retain(|e| !folded.contains(e.path.as_path()) || data.join(e.path.as_path()).exists());
+    let mut size = 0;
+    for entry in &mut manifest.entries {
+        let path = data.join(entry.path.as_path());
+        if let Kind::File {
+            size_bytes, blake3, ..
+        } = &mut entry.kind
+        {
+            *size_bytes = std::fs::metadata(&path).doing("look at", &path)?.len();
+            *blake3 = Some(hash(&path).doing("read", &path)?);
+            size += *size_bytes;
+        }
+    }
+    let files = manifest.files().count() as u64;
+    manifest.summary.size_bytes = size;
+    manifest.summary.files = files;
+    Ok(())
+}
+
+fn judge(
+    snapshot: &Snapshot,
+    manifest: &Manifest,
+    seen: &GuardObservation,
+    memory: &Memory,
+) -> Result<Proof> {
+    let guard = &manifest.settings;
+    // A snapshot is judged by what it shows itself; what was known before only tells whether it is suspicious.
+    let alone = Memory::default();
+    let mut findings = judge::guard(guard, seen, &alone, Occasion::Proof);
+    for gap in &manifest.summary.gaps {
+        let what = format!(
+            "`{}` could not be kept: {}",
+            gap.path.as_path().display(),
+            gap.why
+        );
+        findings.push(Finding::of_guard(
+            FindingId::StoreUnreadable,
+            Severity::Hold,
+            &what,
+        ));
+    }
+    let drift = judge::guard(guard, seen, memory, Occasion::Proof);
+    let suspicious = drift.iter().find(|f| {
+        matches!(
+            f.id,
+            FindingId::ContractRowsShrunk | FindingId::ContractOtherDatabase
+        ) || (f.severity == Severity::Hold && !findings.iter().any(|g| g.id == f.id))
+    });
+    let path = snapshot.path.join("manifest.json");
+    let manifest_blake3 = hash(&path).doing("read", &path)?;
+    let stores = seen
+        .stores
+        .iter()
+        .filter(|s| matches!(s.place, Place::File(_) | Place::Folder))
+        .map(|s| StoreProof {
+            name: s.name.clone(),
+            checked: match s.checked {
+                Checked::Full => "full",
+                Checked::Quick => "quick",
+                Checked::Bytes | Checked::Nothing | Checked::Standing => "bytes",
+            }
+            .to_owned(),
+            seen: s
+                .database
+                .as_ref()
+                .map(crate::look::observation::Database::seen)
+                .unwrap_or_default(),
+        });
+    Ok(Proof {
+        format: FORMAT,
+        proven_at: Timestamp::now(),
+        manifest_blake3,
+        content_id: manifest.content_id().unwrap_or_default(),
+        stores: stores.collect(),
+        suspicious: suspicious.map(|f| match &f.evidence {
+            Some(evidence) => format!("{}: {evidence}", f.what),
+            None => f.what.clone(),
+        }),
+        findings,
+        tool_version: env!("CARGO_PKG_VERSION").to_owned(),
+    })
+}

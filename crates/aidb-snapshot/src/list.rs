@@ -1,0 +1,159 @@
+//! `list` and `show`.
+
+use aidb_cli::table::columns;
+use aidb_cli::text::{ago, count, plain, size, when};
+use aidb_cli::{Common, Ui, snapshots};
+use aidb_core::judge::Verdict;
+use aidb_core::stack::Stack;
+use aidb_core::vault::manifest::Kind;
+use jiff::Timestamp;
+use serde_json::json;
+
+#[derive(Debug, clap::Args)]
+pub struct ListArgs {
+    /// Guard whose snapshots to list, or any unambiguous part of its name (without one, all of them)
+    #[arg(value_name = "GUARD")]
+    guards: Vec<String>,
+}
+
+#[derive(Debug, clap::Args)]
+pub struct ShowArgs {
+    /// Snapshot to show: GUARD/ID, a prefix of it, or GUARD for its newest proven one
+    snapshot: String,
+}
+
+pub fn list(common: &Common, args: &ListArgs, ui: &mut Ui) -> anyhow::Result<Verdict> {
+    let stack = Stack::open(common.config.as_deref())?;
+    let names: Vec<String> = if args.guards.is_empty() {
+        stack.vault.guards()?
+    } else {
+        stack
+            .guards_past_or_present(&args.guards)?
+            .into_iter()
+            .map(|g| g.name)
+            .collect()
+    };
+    let now = Timestamp::now();
+    let mut rows = vec![
+        ["SNAPSHOT", "TAKEN", "", "STATE", "SIZE", "ROWS"]
+            .map(str::to_owned)
+            .to_vec(),
+    ];
+    let mut documents = Vec::new();
+    for name in &names {
+        for snapshot in stack.vault.snapshots(name)? {
+            let manifest_stores = snapshot.proof.iter().flat_map(|p| &p.stores);
+            let rows_told = stack
+                .settings
+                .guards
+                .iter()
+                .find(|g| g.name == *name)
+                .map_or_else(String::new, |guard| {
+                    let told = manifest_stores.filter_map(|proof| {
+                        let store = guard.stores.iter().find(|s| s.name == proof.name)?;
+                        Some(store.contract.told_rows(&proof.seen.rows)).filter(|t| !t.is_empty())
+                    });
+                    told.collect::<Vec<_>>().join(", ")
+                });
+            let summary = &snapshot.summary;
+            rows.push(vec![
+                snapshot.id(),
+                when(summary.taken_at),
+                ago(summary.taken_at, now),
+                snapshots::state(&snapshot).to_owned(),
+                size(summary.size_bytes),
+                plain(&rows_told),
+            ]);
+            documents.push(snapshots::document(&snapshot));
+        }
+    }
+    if ui.is_json() {
+        ui.document(&json!({ "schema": 1, "tool": "aidb-snapshot", "verdict": Verdict::Pass, "snapshots": documents }));
+    } else if documents.is_empty() {
+        ui.line(format!(
+            "no snapshots in `{}`",
+            plain(&stack.vault.root().to_string_lossy())
+        ));
+    } else {
+        ui.line(columns(&rows).trim_end());
+    }
+    crate::restore::list_put_asides(&stack, &names, ui);
+    Ok(Verdict::Pass)
+}
+
+pub fn show(common: &Common, args: &ShowArgs, ui: &mut Ui) -> anyhow::Result<Verdict> {
+    let stack = Stack::open(common.config.as_deref())?;
+    let snapshot = stack.snapshot(&args.snapshot)?;
+    let manifest = snapshot.manifest()?;
+    if ui.is_json() {
+        let mut document = snapshots::document(&snapshot);
+        document["entries"] = serde_json::to_value(&manifest.entries)?;
+        ui.document(&json!({ "schema": 1, "tool": "aidb-snapshot", "verdict": Verdict::Pass, "snapshots": [document] }));
+        return Ok(Verdict::Pass);
+    }
+    let summary = &snapshot.summary;
+    let facts = [
+        ("snapshot", snapshot.id()),
+        (
+            "taken",
+            format!("{} ({})", when(summary.taken_at), summary.reason),
+        ),
+        ("state", snapshots::state(&snapshot).to_owned()),
+        (
+            "suspicious",
+            snapshot.suspicious().unwrap_or_default().to_owned(),
+        ),
+        (
+            "schema revision",
+            snapshots::revision(&snapshot).unwrap_or_default(),
+        ),
+        ("image", summary.pairing.image.clone().unwrap_or_default()),
+        (
+            "files",
+            format!(
+                "{}, {}",
+                count(summary.files, "file"),
+                size(summary.size_bytes)
+            ),
+        ),
+        ("folder", snapshot.path.to_string_lossy().into_owned()),
+    ];
+    let rows: Vec<Vec<String>> = facts
+        .into_iter()
+        .filter(|(_, v)| !v.is_empty())
+        .map(|(k, v)| vec![k.to_owned(), plain(&v)])
+        .collect();
+    ui.line(columns(&rows).trim_end());
+    for store in snapshot.proof.iter().flat_map(|p| &p.stores) {
+        let rows: Vec<String> = store
+            .seen
+            .rows
+            .iter()
+            .filter(|(_, n)| **n > 0)
+            .map(|(t, n)| format!("{n} {t}"))
+            .collect();
+        ui.line(plain(&format!(
+            "{} ({} check): {}",
+            store.name,
+            store.checked,
+            rows.join(", ")
+        )));
+    }
+    let mut files = vec![["SIZE", "MODE", "PATH"].map(str::to_owned).to_vec()];
+    for entry in &manifest.entries {
+        let kind = match &entry.kind {
+            Kind::File { size_bytes, .. } => size(*size_bytes),
+            Kind::Folder => "folder".to_owned(),
+            Kind::HardLink { to } => format!("= {}", to.as_path().display()),
+            Kind::Symlink { target } => format!("-> {}", target.as_path().display()),
+            Kind::Special { what } => format!("{what}, not kept"),
+        };
+        files.push(vec![
+            plain(&kind),
+            format!("{:04o}", entry.mode),
+            plain(&entry.path.as_path().to_string_lossy()),
+        ]);
+    }
+    ui.line(columns(&files).trim_end());
+    Ok(Verdict::Pass)
+}

@@ -1,0 +1,46 @@
+//! `prune`: remove what no rule keeps.
+
+use std::time::Duration;
+
+use aidb_cli::{Common, Ui};
+use aidb_core::judge::Verdict;
+use aidb_core::stack::Stack;
+use aidb_core::vault::prune::{plan, remove};
+use aidb_core::vault::retention::Decision;
+use serde_json::json;
+
+#[derive(Debug, clap::Args)]
+pub struct Args {
+    /// Print the plan and remove nothing
+    #[arg(long)]
+    dry_run: bool,
+}
+
+pub fn prune(common: &Common, args: &Args, ui: &mut Ui) -> anyhow::Result<Verdict> {
+    let stack = Stack::open(common.config.as_deref())?;
+    let mut documents = Vec::new();
+    // A guard that left the settings keeps all its snapshots: nothing new comes that could replace them.
+    for guard in &stack.settings.guards {
+        for (snapshot, decision) in plan(&stack.vault, &guard.name, &stack.settings.keep)? {
+            let (word, why) = match &decision {
+                Decision::Keep(reasons) => ("keep", reasons.join("; ")),
+                Decision::Drop(why) => ("drop", why.clone()),
+            };
+            ui.line(format!("{word}  {}  {why}", snapshot.id()));
+            documents.push(json!({ "id": snapshot.id(), "keep": decision.is_keep(), "why": why }));
+        }
+        if !args.dry_run {
+            remove(
+                &stack.vault,
+                &guard.name,
+                &stack.settings.keep,
+                Duration::from_secs(60),
+            )?;
+        }
+    }
+    if ui.is_json() {
+        ui.document(&json!({ "schema": 1, "tool": "aidb-snapshot", "verdict": Verdict::Pass, "dry_run": args.dry_run,
+            "snapshots": documents }));
+    }
+    Ok(Verdict::Pass)
+}

@@ -1,0 +1,151 @@
+//! `take`: capture, publish, and unless told otherwise prove.
+
+use std::time::{Duration, Instant};
+
+use aidb_cli::text::{count, plain, size, took};
+use aidb_cli::{Common, Ui, common::duration, snapshots};
+use aidb_core::guard::Guard;
+use aidb_core::judge::Verdict;
+use aidb_core::stack::Stack;
+use aidb_core::vault::Snapshot;
+use aidb_core::vault::manifest::Pairing;
+use aidb_core::vault::take::{self, Request};
+
+use crate::prove::prove_one;
+
+#[derive(Debug, clap::Args)]
+pub struct Args {
+    /// Guard to keep, or any unambiguous part of its name (without one, all of them)
+    #[arg(value_name = "GUARD")]
+    guards: Vec<String>,
+
+    /// Why it is taken
+    #[arg(long, value_name = "TEXT", default_value = "manual")]
+    reason: String,
+
+    /// For hooks: publish without proving; `prove` follows
+    #[arg(long, help_heading = "For hooks")]
+    unproven: bool,
+
+    /// How long to wait for whoever holds the guard or a database
+    #[arg(long, value_name = "TIME", default_value = "20s", value_parser = duration)]
+    deadline: Duration,
+}
+
+pub fn take(common: &Common, args: &Args, ui: &mut Ui) -> anyhow::Result<Verdict> {
+    let mut stack = Stack::open(common.config.as_deref())?;
+    let is_stop = args.reason == "stop";
+    let guards = if is_stop {
+        stack.guards_past_or_present(&args.guards)?
+    } else {
+        stack.guards(&args.guards)?
+    };
+    if is_stop && std::env::var_os("EXIT_CODE").is_some_and(|v| v.is_empty()) {
+        // systemd leaves it empty after a held or failed start: the application never ran.
+        ui.step("the application never ran: nothing to keep");
+        return Ok(Verdict::Pass);
+    }
+    let mut outcome = Outcome::default();
+    for guard in &guards {
+        let began = Instant::now();
+        match take_one(&mut stack, guard, args) {
+            Ok(snapshot) => {
+                told(ui, &snapshot, began.elapsed(), args.unproven);
+                if !args.unproven && !snapshot.is_proven() {
+                    outcome.add(Verdict::Hold);
+                } else if !snapshot.summary.gaps.is_empty() {
+                    outcome.add(Verdict::Unknown);
+                }
+                outcome.taken.push(snapshots::document(&snapshot));
+            }
+            Err(e) if guards.len() == 1 => return Err(e),
+            Err(e) => {
+                ui.error(&e.context(format!("cannot take a snapshot of `{}`", guard.name)));
+                outcome.add(Verdict::Unknown);
+            }
+        }
+    }
+    if ui.is_json() {
+        ui.document(&serde_json::json!({
+            "schema": 1, "tool": "aidb-snapshot", "verdict": outcome.verdict(), "snapshots": outcome.taken,
+        }));
+    }
+    Ok(outcome.verdict())
+}
+
+#[derive(Default)]
+struct Outcome {
+    taken: Vec<serde_json::Value>,
+    verdicts: Vec<Verdict>,
+}
+
+impl Outcome {
+    fn add(&mut self, verdict: Verdict) {
+        self.verdicts.push(verdict);
+    }
+
+    fn verdict(&self) -> Verdict {
+        Verdict::over(self.verdicts.iter().copied())
+    }
+}
+
+fn take_one(stack: &mut Stack, guard: &Guard, args: &Args) -> anyhow::Result<Snapshot> {
+    let request = Request {
+        guard,
+        reason: &args.reason,
+        patience: args.deadline,
+        pairing: Pairing::default(),
+        suspicious: None,
+        invocation: std::env::var("INVOCATION_ID")
+            .ok()
+            .filter(|_| args.reason == "stop"),
+    };
+    let snapshot = take::take(&stack.vault, &request)?;
+    if let Ok(ledger) = stack.ledger() {
+        let _ = ledger.note_guard(guard);
+    }
+    if args.unproven {
+        Ok(snapshot)
+    } else {
+        prove_one(stack, &snapshot, args.deadline)
+    }
+}
+
+fn told(ui: &Ui, snapshot: &Snapshot, took_so_far: Duration, unproven: bool) {
+    let summary = &snapshot.summary;
+    let state = match (&snapshot.proof, unproven) {
+        (Some(_), _) => "proven",
+        (None, true) => "not proven yet",
+        (None, false) => "NOT PROVEN",
+    };
+    ui.line(format!(
+        "kept {}  {}, {}, {} written, {state}, in {}",
+        snapshot.id(),
+        count(summary.files, "file"),
+        size(summary.size_bytes),
+        size(summary.new_bytes),
+        took(took_so_far)
+    ));
+    ui.step(format!("writers waited {} ms at most", summary.blocked_ms));
+    for gap in &summary.gaps {
+        ui.note(plain(&format!(
+            "warn  `{}` is not in it: {}",
+            gap.path.as_path().display(),
+            gap.why
+        )));
+    }
+    for path in &summary.unsteady {
+        ui.note(plain(&format!(
+            "note  `{}` was written to while it was copied",
+            path.as_path().display()
+        )));
+    }
+    if let Some(why) = snapshot.suspicious() {
+        ui.note(plain(&format!(
+            "warn  suspicious, and set apart from the good ones: {why}"
+        )));
+    }
+    for finding in snapshot.refused.iter().flat_map(|p| &p.findings) {
+        aidb_cli::render::print_finding(ui, &summary.guard, finding);
+    }
+}
