@@ -6,6 +6,7 @@ pub mod manifest;
 pub mod name;
 pub mod proof;
 pub mod publish;
+pub mod restore;
 
 pub use layout::{Snapshot, Vault};
 pub use manifest::Manifest;
