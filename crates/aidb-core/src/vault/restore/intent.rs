@@ -179,6 +179,20 @@ impl Intent {
 
     fn move_all(&self) -> Result<()> {
         let aside = self.aside.as_path();
+        let staged = self.staged()?;
+        // It is only cleared when all is done: else this is not the disk on which it began.
+        if staged.is_none() && !put_aside::is_described(aside) {
+            return Err(Error::CouldNot {
+                what: format!(
+                    "an unfinished restore needs `{}`, which is not there",
+                    self.staging.as_path().display()
+                ),
+                hint: Some(format!(
+                    "mount the disk that holds `{}`, then try again",
+                    self.data().display()
+                )),
+            });
+        }
         for folder in [aside.to_owned(), aside.join(CONTENT)] {
             match make_folder(rustix::fs::CWD, &folder) {
                 Ok(()) | Err(Errno::EXIST) => {}
@@ -192,7 +206,7 @@ impl Intent {
                 shift(&data, &old, path)?;
             }
         }
-        if let Some(new) = self.staged()? {
+        if let Some(new) = staged {
             self.clear_the_way(&data, &new)?;
             for path in paths(&self.r#in) {
                 if exists(&new, path)? {

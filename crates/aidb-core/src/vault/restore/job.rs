@@ -39,12 +39,34 @@ impl<'j> Job<'j> {
         only: &[PathBuf],
     ) -> Result<Self> {
         let place = Place::of(&guard.data)?;
-        let source = Root::open(&snapshot.data())?;
         let present = if place.present {
             Some(Root::open(&place.data)?)
         } else {
             None
         };
+        Self::at(place, present, guard, snapshot, manifest, only)
+    }
+
+    /// Finds out what would be restored if there were no data folder: for files that go elsewhere.
+    pub fn without_present(
+        guard: &'j Guard,
+        snapshot: &Snapshot,
+        manifest: &'j Manifest,
+        only: &[PathBuf],
+    ) -> Result<Self> {
+        let place = Place::absent(&guard.data);
+        Self::at(place, None, guard, snapshot, manifest, only)
+    }
+
+    fn at(
+        place: Place,
+        present: Option<Root>,
+        guard: &'j Guard,
+        snapshot: &Snapshot,
+        manifest: &'j Manifest,
+        only: &[PathBuf],
+    ) -> Result<Self> {
+        let source = Root::open(&snapshot.data())?;
         let databases = Databases {
             guard,
             manifest,

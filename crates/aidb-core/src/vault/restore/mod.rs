@@ -45,7 +45,8 @@ pub use self::undo::{Undone, undo};
 /// What is to be restored, and where to.
 #[derive(Debug, Clone, Default)]
 pub struct Options {
-    /// Paths below the data folder; empty for everything. A database stands for its companions too.
+    /// Paths below the data folder; empty for everything. A database stands for its companions too. Where there is no
+    /// data folder, one with only these is made.
     pub only: Vec<PathBuf>,
     /// A new or empty folder that receives the files in place of the data folder.
     pub to: Option<PathBuf>,
@@ -157,7 +158,7 @@ pub fn restore(
     let began = Instant::now();
     let manifest = snapshot.manifest()?;
     if let Some(to) = &options.to {
-        let job = Job::new(guard, snapshot, &manifest, &options.only)?;
+        let job = Job::without_present(guard, snapshot, &manifest, &options.only)?;
         let written = elsewhere::restore(vault, &job, to)?;
         return Ok(restored(written, None, Vec::new(), began));
     }
@@ -199,7 +200,12 @@ pub fn finish(vault: &Vault, guard: &Guard) -> Result<Option<Finished>> {
             put_aside: intent.aside().to_owned(),
         });
     }
-    let place = Place::of(&guard.data)?;
+    let place = match Place::of(&guard.data) {
+        Ok(place) => place,
+        // What stands there is no data folder: that is not for us to say here, and nothing lies beside it.
+        Err(Error::CouldNot { .. }) => return Ok(finished),
+        Err(e) => return Err(e),
+    };
     if let Some(put_aside) = staging::settle_exchange(&place)? {
         finished = Some(Finished {
             data: place.data,

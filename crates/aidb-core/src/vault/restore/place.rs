@@ -81,6 +81,16 @@ impl Place {
         })
     }
 
+    /// Returns a place at which nothing was looked for.
+    pub fn absent(data: &Path) -> Self {
+        Self {
+            data: data.canonicalize().unwrap_or_else(|_| data.to_owned()),
+            parent: PathBuf::new(),
+            name: OsString::new(),
+            present: false,
+        }
+    }
+
     /// Returns the path that `name` has beside the data folder.
     pub fn beside(&self, name: &Name) -> PathBuf {
         self.parent.join(name.beside(&self.name))

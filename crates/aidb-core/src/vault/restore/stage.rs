@@ -9,7 +9,7 @@ use std::fs::File;
 use std::os::fd::OwnedFd;
 use std::path::{Path, PathBuf};
 
-use rustix::fs::{AtFlags, Mode, OFlags, fstatvfs, linkat, openat, symlinkat};
+use rustix::fs::{AtFlags, Mode, OFlags, StatVfs, fstatvfs, linkat, openat, symlinkat};
 use rustix::io::Errno;
 
 use super::attributes::{Attributes, Notes};
@@ -45,8 +45,8 @@ pub(super) struct Stage<'m> {
     /// Where the content of each file now stands, by its path in the manifest.
     placed: HashMap<&'m Path, PathBuf>,
     differing: Vec<PathBuf>,
-    /// Bytes still to come, until it is known that they share their blocks.
-    to_come: Option<u64>,
+    /// The files for which it was not yet asked whether there is room.
+    unasked: Vec<&'m Path>,
     pub written: Written,
 }
 
@@ -60,7 +60,7 @@ impl<'m> Stage<'m> {
             folders: Vec::new(),
             placed: HashMap::new(),
             differing: Vec::new(),
-            to_come: None,
+            unasked: Vec::new(),
             written: Written::default(),
         })
     }
@@ -76,11 +76,10 @@ impl<'m> Stage<'m> {
     /// [`Error::CouldNot`] if files differ from the manifest, if the manifest leads out of the folder, or if there is
     /// no room.
     pub fn write(&mut self, entries: &[&'m Entry]) -> Result<()> {
-        let size = |e: &&Entry| match e.kind {
-            Kind::File { size_bytes, .. } => size_bytes,
-            _ => 0,
-        };
-        self.to_come = Some(entries.iter().map(size).sum());
+        let files = entries
+            .iter()
+            .filter(|e| matches!(e.kind, Kind::File { .. }));
+        self.unasked = files.map(|e| e.path.as_path()).collect();
         check_paths(entries)?;
         for entry in entries {
             self.entry(entry)?;
@@ -199,26 +198,16 @@ impl<'m> Stage<'m> {
         if rustix::fs::ioctl_ficlone(target, source).is_ok() {
             return Ok(());
         }
-        if let Some(need) = self.to_come.take() {
+        let unasked = std::mem::take(&mut self.unasked);
+        if !unasked.is_empty() {
+            // What a file takes up on the disk, holes left out.
+            let size = |path: &Path| match self.source.stat(path) {
+                Ok(Some(stat)) => u64::try_from(stat.st_blocks).unwrap_or(0) * 512,
+                _ => 0,
+            };
+            let need: u64 = unasked.into_iter().map(size).sum();
             let space = fstatvfs(target).doing("ask for free space at", path)?;
-            // A hundredth stays free: a full disk harms the applications that run.
-            let free = space
-                .f_bavail
-                .saturating_sub(space.f_blocks / 100)
-                .saturating_mul(space.f_frsize);
-            if need > free {
-                return Err(Error::CouldNot {
-                    what: format!(
-                        "need {} for the restored files, found {}",
-                        mib(need),
-                        mib(free)
-                    ),
-                    hint: Some(
-                        "remove put-asides that are no longer needed, or restore with `--to` to another disk"
-                            .into(),
-                    ),
-                });
-            }
+            make_sure_of_room(need, &space)?;
         }
         transfer(source, target).doing("copy", path)?;
         Ok(())
@@ -273,6 +262,28 @@ pub(super) fn parent_in<'p>(root: &Root, path: &'p Path) -> Result<(OwnedFd, &'p
 pub(super) fn create(parent: &OwnedFd, name: &OsStr) -> Result<File, Errno> {
     let flags = OFlags::CREATE | OFlags::EXCL | OFlags::RDWR | OFlags::NOFOLLOW | OFlags::CLOEXEC;
     openat(parent, name, flags, Mode::RUSR | Mode::WUSR).map(File::from)
+}
+
+/// Refuses if that much does not fit. A hundredth stays free: a full disk harms the applications that run.
+fn make_sure_of_room(need: u64, space: &StatVfs) -> Result<()> {
+    let free = space
+        .f_bavail
+        .saturating_sub(space.f_blocks / 100)
+        .saturating_mul(space.f_frsize);
+    if need <= free {
+        return Ok(());
+    }
+    Err(Error::CouldNot {
+        what: format!(
+            "need {} for the restored files, found {}",
+            mib(need),
+            mib(free)
+        ),
+        hint: Some(
+            "remove put-asides that are no longer needed, or restore with `--to` to another disk"
+                .into(),
+        ),
+    })
 }
 
 /// Refuses paths that lead out of the folder, or that stand twice.
