@@ -78,7 +78,8 @@ pub fn demo() -> anyhow::Result<()> {
         "the restored rows differ from the original ones"
     );
     say(&format!(
-        "  compared with the original, read through its log: {} rows, all equal", truth.rows
+        "  compared with the original, read through its log: {} rows, all equal",
+        truth.rows
     ));
 
     tell("And the incident itself: after a reboot webui.db is empty, but this time data is known.");
