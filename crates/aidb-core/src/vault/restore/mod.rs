@@ -185,6 +185,14 @@ pub fn restore(
     Ok(restored(written, Some(aside), job.carried, began))
 }
 
+/// Returns whether a restore was interrupted, and waits for [`finish`].
+///
+/// # Errors
+/// [`Error::Io`] or [`Error::CouldNot`] if its intent cannot be read.
+pub fn is_unfinished(vault: &Vault, guard: &Guard) -> Result<bool> {
+    Ok(Intent::read(vault, guard)?.is_some())
+}
+
 /// Brings an interrupted restore of a guard to its end; `None` if there is none.
 ///
 /// The caller holds the guard's lock exclusively, and no container runs on the data.
