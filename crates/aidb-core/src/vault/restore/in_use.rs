@@ -68,7 +68,14 @@ pub fn users_of(data: &Path) -> Vec<User> {
     pids.sort_unstable();
     pids.into_iter()
         .filter_map(|pid| {
-            let how = search.how(pid)?;
+            let mut how = search.how(pid)?;
+            if is_our_child(pid) {
+                // Between fork and exec it is still ourselves; when it has become something else, look again.
+                if executable("self") == executable(&pid.to_string()) {
+                    return None;
+                }
+                how = search.how(pid)?;
+            }
             let comm = std::fs::read_to_string(format!("/proc/{pid}/comm")).unwrap_or_default();
             let command = match comm.trim_end() {
                 "" => "a process".to_owned(),
@@ -192,6 +199,16 @@ fn within(mount: &Mount, data: &Path) -> PathBuf {
     } else {
         mount.root.join(rest)
     }
+}
+
+fn is_our_child(pid: u32) -> bool {
+    let status = std::fs::read_to_string(format!("/proc/{pid}/status")).unwrap_or_default();
+    let parent = status.lines().find_map(|l| l.strip_prefix("PPid:"));
+    parent.and_then(|p| p.trim().parse().ok()) == Some(std::process::id())
+}
+
+fn executable(process: &str) -> Option<PathBuf> {
+    std::fs::read_link(format!("/proc/{process}/exe")).ok()
 }
 
 fn namespace(process: &str) -> Option<OsString> {

@@ -239,3 +239,29 @@ fn an_intent_that_cannot_be_understood_is_said_and_kept() {
     assert!(file.exists());
     assert_eq!(show(bench.data()), before);
 }
+
+#[test]
+fn a_folder_that_may_not_be_written_moves_and_keeps_its_mode() {
+    use std::os::unix::fs::PermissionsExt;
+    let bench = bench();
+    let folder = bench.data().join("read-only");
+    let lock = || std::fs::set_permissions(&folder, PermissionsExt::from_mode(0o555)).unwrap();
+    bench.put("read-only/file", "good");
+    lock();
+    let snapshot = bench.take(1);
+    let before = show(bench.data());
+    for refuse in [
+        ("exchange", Errno::BUSY),
+        ("make staging beside", Errno::ACCESS),
+    ] {
+        faults::plan(faults::Plan {
+            refuse: Some(refuse),
+            ..faults::Plan::default()
+        });
+        bench.restore(&snapshot, &[]).unwrap();
+        faults::clear();
+        assert_eq!(show(bench.data()), before);
+        bench.undo().unwrap();
+        assert_eq!(show(bench.data()), before);
+    }
+}
