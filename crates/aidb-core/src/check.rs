@@ -10,7 +10,7 @@ use crate::error::Result;
 use crate::guard::{Damaged, Guard, Uninitialised};
 use crate::heal;
 use crate::judge::{self, Finding, FindingId, Occasion, Severity};
-use crate::look::observation::{Database, GuardObservation, Place, StoreObservation};
+use crate::look::observation::{GuardObservation, Place, StoreObservation};
 use crate::look::scan::{self, told};
 use crate::look::{Depth, Way, Where};
 use crate::memory::{Memory, Seen};
@@ -193,6 +193,10 @@ pub fn look(stack: &Stack, guard: &Guard, how: How) -> Result<GuardObservation> 
         depth: how.depth,
         deadline: Instant::now() + how.deadline,
         place: Where::Live(scratch.path()),
+        mount: guard
+            .mount
+            .as_deref()
+            .map(|mount| (mount, guard.data.as_path())),
     };
     Ok(scan::guard(guard, &guard.data, &way))
 }
@@ -250,10 +254,7 @@ fn quarantine(
     }
     for (store, seen) in guard.stores.iter().zip(&seen.stores) {
         let is_empty = matches!(seen.place, Place::File(_))
-            && seen
-                .database
-                .as_ref()
-                .is_some_and(Database::never_initialised);
+            && seen.database.as_ref().is_some_and(|d| d.never_initialised);
         if !is_empty || memory.knows_data(&store.name) {
             continue;
         }

@@ -73,6 +73,10 @@ pub struct Database {
     pub blake3: Option<String>,
     /// Real tables as of the last commit; `None` if the schema could not be read.
     pub tables: Option<Vec<String>>,
+    /// Whether it never held a table, and nothing beside it does.
+    pub never_initialised: bool,
+    /// Whether it holds no table now, and held some once.
+    pub was_emptied: bool,
     /// Why the schema could not be read.
     pub schema_problem: Option<String>,
     /// Parts of the schema that no check may run.
@@ -121,8 +125,8 @@ pub struct Journal {
     pub foreign: Option<String>,
     /// What of it cannot be used.
     pub torn: Option<String>,
-    /// The super-journal that it names, as the application sees it.
-    pub super_journal: Option<String>,
+    /// The super-journal that it names, as the application sees it, and where in the journal the name begins.
+    pub super_journal: Option<(String, u64)>,
 }
 
 /// What SQLite said of a private copy.
@@ -155,14 +159,6 @@ impl Database {
     #[must_use]
     pub fn rows(&self, table: &str) -> Option<u64> {
         self.opened.as_ref()?.rows.get(table).copied()
-    }
-
-    /// Returns whether it is a database that never held a table.
-    #[must_use]
-    pub fn never_initialised(&self) -> bool {
-        let no_tables = self.tables.as_ref().is_some_and(Vec::is_empty);
-        self.log.committed_frames == 0
-            && (self.form == Form::Empty || (self.form == Form::Database && no_tables))
     }
 
     /// Returns what is worth remembering of a healthy look.
