@@ -110,6 +110,8 @@ pub enum Form {
 pub struct Log {
     /// Frames that are part of a commit.
     pub committed_frames: u64,
+    /// What its frames carry, to tell one generation from the next.
+    pub salts: [u32; 2],
     /// Why it cannot belong to this database, though it would be applied.
     pub foreign: Option<String>,
     /// What of it cannot be used.
@@ -172,6 +174,10 @@ impl Database {
             revision: opened.revision,
             identity: opened.identity,
             size_bytes: self.size_bytes,
+            log: (self.log.committed_frames > 0).then_some(crate::memory::LogMark {
+                salts: self.log.salts,
+                committed_frames: self.log.committed_frames,
+            }),
             content: content.map(|blake3| crate::memory::Content {
                 change_counter: self.change_counter,
                 blake3,

@@ -123,6 +123,7 @@ fn log(facts: &Facts) -> Log {
     };
     Log {
         committed_frames: wal.committed_frames,
+        salts: wal.salts,
         foreign: no(&wal.fits),
         torn,
     }
