@@ -9,11 +9,14 @@ use crate::error::{Error, IoContext, Result};
 use crate::guard::Guard;
 use crate::ledger::{Ledger, newest_good};
 use crate::look::scan::told;
-use crate::look::sqlite::integrity::Examiner;
+use crate::look::sqlite::Examiner;
 use crate::memory::{Memory, Seen};
 use crate::settings::{Environment, Settings};
 use crate::vault::lock::Staging;
 use crate::vault::{Snapshot, SnapshotName, Vault};
+
+/// How much memory the process that examines a copy may map, bytes.
+const EXAMINER_MEMORY_BYTES: u64 = 512 << 20;
 
 /// Everything that the tools work on.
 #[derive(Debug)]
@@ -40,8 +43,7 @@ impl Stack {
         let settings = Settings::load(config, &environment)?;
         let vault = Vault::at(&settings.vault);
         let ledger = Ledger::open(&settings.state, &vault).map_err(|e| told(&e));
-        let examiner =
-            Examiner::child_of_this_program().doing("find", Path::new("/proc/self/exe"))?;
+        let examiner = child_of_this_program().doing("find", Path::new("/proc/self/exe"))?;
         Ok(Self {
             settings,
             environment,
@@ -192,4 +194,12 @@ impl Stack {
     pub fn patience() -> Duration {
         Duration::from_secs(10)
     }
+}
+
+/// Every tool is its own examiner: its `main` calls `child_main` first.
+fn child_of_this_program() -> std::io::Result<Examiner> {
+    Ok(Examiner::Child {
+        program: std::env::current_exe()?,
+        memory_limit_bytes: EXAMINER_MEMORY_BYTES,
+    })
 }

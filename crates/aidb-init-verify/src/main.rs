@@ -10,7 +10,7 @@ use aidb_core::check::{How, check};
 use aidb_core::guard::Guard;
 use aidb_core::judge::{FindingId, Occasion, Severity, Verdict};
 use aidb_core::look::Depth;
-use aidb_core::look::sqlite::integrity;
+use aidb_core::look::sqlite;
 use aidb_core::report::GuardReport;
 use aidb_core::stack::Stack;
 use clap::Parser;
@@ -46,7 +46,7 @@ struct Args {
 }
 
 fn main() -> ExitCode {
-    if let Some(code) = integrity::child_main() {
+    if let Some(code) = sqlite::child_main() {
         return code;
     }
     let args = Args::parse();

@@ -5,7 +5,7 @@ mod status;
 use std::process::ExitCode;
 
 use aidb_cli::Common;
-use aidb_core::look::sqlite::integrity;
+use aidb_core::look::sqlite;
 use clap::{Parser, Subcommand};
 
 /// Say what changed while nobody looked
@@ -27,7 +27,7 @@ enum Verb {
 }
 
 fn main() -> ExitCode {
-    if let Some(code) = integrity::child_main() {
+    if let Some(code) = sqlite::child_main() {
         return code;
     }
     let args = Args::parse();

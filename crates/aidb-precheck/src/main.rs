@@ -8,7 +8,7 @@ use std::process::ExitCode;
 
 use aidb_cli::Common;
 use aidb_core::judge::FindingId;
-use aidb_core::look::sqlite::integrity;
+use aidb_core::look::sqlite;
 use clap::{Parser, Subcommand};
 
 /// Check that data is fit to start its container
@@ -57,7 +57,7 @@ enum Verb {
 }
 
 fn main() -> ExitCode {
-    if let Some(code) = integrity::child_main() {
+    if let Some(code) = sqlite::child_main() {
         return code;
     }
     let args = Args::parse();

@@ -10,7 +10,7 @@ mod verify;
 use std::process::ExitCode;
 
 use aidb_cli::Common;
-use aidb_core::look::sqlite::integrity;
+use aidb_core::look::sqlite;
 use clap::{Parser, Subcommand};
 
 /// Keep data, prove what was kept, bring it back
@@ -47,7 +47,7 @@ enum Verb {
 }
 
 fn main() -> ExitCode {
-    if let Some(code) = integrity::child_main() {
+    if let Some(code) = sqlite::child_main() {
         return code;
     }
     let args = Args::parse();

@@ -148,6 +148,8 @@ pub struct Opened {
     pub revision: Vec<String>,
     /// Hashes of the names of the oldest rows.
     pub identity: Vec<String>,
+    /// Values of the column that names files.
+    pub files: Vec<String>,
 }
 
 impl Database {

@@ -5,14 +5,14 @@
 
 use std::fs::File;
 use std::path::{Path, PathBuf};
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use rustix::fs::FileType;
 use rustix::io::Errno;
 
 use super::observation::{Database, Form, GuardObservation, Opened, Place, StoreObservation};
 use super::sqlite::disk;
-use super::sqlite::integrity::{self, Examination, Examiner, Request};
+use super::sqlite::{self, Class, Examination, Examiner, Request};
 use crate::capture::{Root, copy, database::database, pin::sidecar};
 use crate::error::Error;
 use crate::guard::{Contract, Guard, Store, StoreKind};
@@ -220,24 +220,50 @@ fn observe(
         found.blake3 = Some(hash(path)?);
     }
     let left = way.deadline.saturating_duration_since(Instant::now());
-    let examination = way
-        .examiner
-        .examine(path, &request(&store.contract, way.depth, left));
+    let request = request(&store.contract, way);
+    let examination = match way.examiner.examine(path, &request, left) {
+        Ok(examination) => examination,
+        Err(sqlite::ExamineError::Deadline { .. }) => {
+            seen.deadline_hit = true;
+            return Ok(found);
+        }
+        Err(e) => {
+            seen.could_not = Some(e.to_string());
+            return Ok(found);
+        }
+    };
     seen.deadline_hit = examination.deadline_hit;
-    if examination.checked {
-        seen.checked = if way.depth == Depth::Full {
-            Checked::Full
-        } else {
-            Checked::Quick
-        };
+    match examination.checked {
+        sqlite::Depth::Full => seen.checked = Checked::Full,
+        sqlite::Depth::Quick => seen.checked = Checked::Quick,
+        sqlite::Depth::Bytes => {}
     }
-    seen.could_not.clone_from(&examination.could_not);
-    if examination.could_not.is_none() && !examination.deadline_hit && examination.refused.is_none()
+    seen.could_not = not_found_out(&examination);
+    if seen.could_not.is_none()
+        && !examination.deadline_hit
+        && examination.opened == sqlite::Opened::Yes
     {
-        found.tables = Some(examination.tables.clone());
+        let names = examination.tables.keys().chain(&examination.virtual_tables);
+        found.tables = Some(names.cloned().collect());
     }
     found.opened = Some(opened(examination));
     Ok(found)
+}
+
+/// Returns why a part of the examination could not be made. What only the application knows (a function, a collation,
+/// a module) is no such reason: the rest was checked.
+fn not_found_out(examination: &Examination) -> Option<String> {
+    match &examination.opened {
+        sqlite::Opened::CouldNot { message } => Some(message.clone()),
+        _ if examination.checked == sqlite::Depth::Bytes
+            && !examination.deadline_hit
+            && !examination.is_damaged() =>
+        {
+            let why = examination.problems().find(|p| p.class == Class::CouldNot);
+            why.map(|p| p.message.clone())
+        }
+        _ => None,
+    }
 }
 
 /// Makes the copy of a journal that names a super-journal mean here what the original means to its application: the
@@ -271,29 +297,50 @@ fn settle_super_journal(path: &Path, name: &str, begins_at: u64, way: &Way) -> R
     }
 }
 
-fn request(contract: &Contract, depth: Depth, left: Duration) -> Request {
+fn request(contract: &Contract, way: &Way) -> Request {
     Request {
-        depth: if depth == Depth::Full {
-            integrity::Depth::Full
+        depth: if way.depth == Depth::Full {
+            sqlite::Depth::Full
         } else {
-            integrity::Depth::Quick
+            sqlite::Depth::Quick
         },
+        fold: matches!(way.place, Where::Ours),
         foreign_keys: contract.foreign_keys,
+        count_rows: true,
         revision: contract.revision.clone(),
         identity: contract.identity.clone(),
-        deadline_ms: u64::try_from(left.as_millis()).unwrap_or(u64::MAX),
+        files: contract.files.clone(),
     }
 }
 
 fn opened(examination: Examination) -> Opened {
+    let refused = match &examination.opened {
+        sqlite::Opened::Damaged { message } => Some(message.clone()),
+        sqlite::Opened::Yes | sqlite::Opened::CouldNot { .. } => None,
+    };
+    let of = |class| {
+        examination
+            .problems()
+            .filter(|p| p.class == class)
+            .map(|p| p.message.clone())
+            .collect()
+    };
+    let (damaged, disagrees) = (of(Class::Damaged), of(Class::IndexDisagrees));
+    let foreign_keys = examination.foreign_keys;
+    let first = foreign_keys.first.first().cloned().unwrap_or_default();
     Opened {
-        refused: examination.refused,
-        damaged: examination.damaged,
-        disagrees: examination.disagrees,
-        foreign_keys: examination.foreign_keys,
-        rows: examination.rows,
+        refused,
+        damaged,
+        disagrees,
+        foreign_keys: foreign_keys.violations.map(|n| (n, first)),
+        rows: examination
+            .tables
+            .into_iter()
+            .filter_map(|(table, rows)| Some((table, rows?)))
+            .collect(),
         revision: examination.revision,
         identity: examination.identity,
+        files: examination.files,
     }
 }
 

@@ -18,7 +18,7 @@ use crate::error::{Error, IoContext, Result};
 use crate::judge::{self, Finding, FindingId, Occasion, Severity};
 use crate::look::observation::{GuardObservation, Place};
 use crate::look::scan::{self, Way, Where, companions, hash};
-use crate::look::{Depth, sqlite::integrity::Examiner};
+use crate::look::{Depth, sqlite::Examiner};
 use crate::memory::Memory;
 use crate::report::Checked;
 

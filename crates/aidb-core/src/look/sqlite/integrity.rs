@@ -1,551 +1,466 @@
-//! What SQLite says of a private copy: integrity, rows, revision, identity. In a child process of our own.
+//! A private copy of a database, opened with SQLite.
 //!
-//! A file from a stranger can make a check run for ever (a CHECK constraint is evaluated by it) or ask for any amount
-//! of memory. The child has a deadline and a limit, and what it cannot do it says; it never sees an original.
+//! Never an original: opening recovers, rolls back and removes files. The schema is hostile: no views, no triggers, no
+//! extensions, no functions that reach outside, a deadline and limits. Nothing is opened but the path given.
 
-use std::collections::BTreeMap;
-use std::io::{Read as _, Write as _};
-use std::path::{Path, PathBuf};
-use std::process::{Command, ExitCode, Stdio};
+use std::collections::HashSet;
+use std::path::Path;
 use std::time::{Duration, Instant};
 
 use rusqlite::config::DbConfig;
 use rusqlite::limits::Limit;
 use rusqlite::types::ValueRef;
-use rusqlite::{Connection, ErrorCode, OpenFlags};
-use rustix::process::{Resource, Rlimit, setrlimit};
-use serde::{Deserialize, Serialize};
+use rusqlite::{Connection, ErrorCode, OpenFlags, Row};
 
+use super::examination::{Class, Depth, Examination, Opened, Problem, Request};
+use super::journal;
+use super::source::ReadAt;
 use crate::guard::{Column, Identity};
 
-/// The argument that makes a tool be the child.
-const CHILD: &str = "__examine";
-/// How many problems are listed at most.
-const MOST_PROBLEMS: usize = 100;
-/// How many of the oldest rows make the identity.
-const OLDEST: usize = 8;
-/// SQLite's page cache, KiB.
-const CACHE_KIB: i64 = 16 * 1024;
-/// How often the deadline is looked at, in steps of SQLite's virtual machine.
-const STEPS: i32 = 1_000;
-/// How long past its deadline a child may take to say so, before it is killed.
-const GRACE: Duration = Duration::from_secs(2);
+const MOST_MESSAGES: usize = 100;
+const MOST_FILES: usize = 100_000;
+const MOST_TABLES: usize = 10_000;
+const MOST_REVISIONS: usize = 5;
+const OLDEST_ROWS: usize = 8;
+const FIRST_VIOLATIONS: usize = 5;
+/// Longer values are not listed.
+const LONGEST_VALUE: usize = 64 * 1024;
 
-/// What to find out.
-#[derive(Debug, Clone, Default, Serialize, Deserialize)]
-pub struct Request {
-    /// How deep.
-    pub depth: Depth,
-    /// Whether foreign keys are to be checked.
-    pub foreign_keys: bool,
-    /// Where the schema's revision is written.
-    pub revision: Option<Column>,
-    /// Which rows tell this database from another.
-    pub identity: Option<Identity>,
-    /// For how long SQLite may work, milliseconds.
-    pub deadline_ms: u64,
-}
-
-/// How deep a database is examined.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "lowercase")]
-pub enum Depth {
-    /// Structure, without indexes against tables.
-    Quick,
-    /// Everything that SQLite can check.
-    #[default]
-    Full,
-}
-
-/// What SQLite said.
-#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Examination {
-    /// Why it could not be read as a database: damage.
-    pub refused: Option<String>,
-    /// Why it could not be found out: no damage.
-    pub could_not: Option<String>,
-    /// Problems of the structure.
-    pub damaged: Vec<String>,
-    /// Indexes, constraints and their rows that disagree.
-    pub disagrees: Vec<String>,
-    /// How many foreign-key violations there are, and the first.
-    pub foreign_keys: Option<(u64, String)>,
-    /// Whether the integrity check ran to its end.
-    pub checked: bool,
-    /// Real tables.
-    pub tables: Vec<String>,
-    /// Rows of each table that could be counted.
-    pub rows: BTreeMap<String, u64>,
-    /// Values of the revision column.
-    pub revision: Vec<String>,
-    /// Hashes of the names of the oldest rows.
-    pub identity: Vec<String>,
-    /// Whether the time was not enough.
-    pub deadline_hit: bool,
-}
-
-/// Who examines.
-#[derive(Debug, Clone)]
-pub enum Examiner {
-    /// A child process of this program.
-    Child {
-        /// The program, whose `main` calls [`child_main`] first.
-        program: PathBuf,
-        /// How much memory it may have, bytes.
-        memory_limit_bytes: u64,
-    },
-    /// This process, for tests.
-    Here,
-}
-
-impl Examiner {
-    /// Returns the examiner that every tool uses.
-    ///
-    /// # Errors
-    /// If the system cannot tell which program this is.
-    pub fn child_of_this_program() -> std::io::Result<Self> {
-        Ok(Self::Child {
-            program: std::env::current_exe()?,
-            memory_limit_bytes: 512 << 20,
-        })
-    }
-
-    /// Examines a private copy: replays its log, rolls back its journal, folds both into the main file, checks.
-    #[must_use]
-    pub fn examine(&self, path: &Path, request: &Request) -> Examination {
-        match self {
-            Self::Here => examine(path, request),
-            Self::Child {
-                program,
-                memory_limit_bytes,
-            } => in_child(program, *memory_limit_bytes, path, request).unwrap_or_else(|why| {
-                Examination {
-                    could_not: Some(why),
-                    ..Examination::default()
-                }
-            }),
-        }
-    }
-}
-
-/// What the parent tells the child.
-#[derive(Debug, Serialize, Deserialize)]
-struct Order {
-    path: PathBuf,
-    request: Request,
-    memory_limit_bytes: u64,
-}
-
-fn in_child(
-    program: &Path,
-    memory_limit_bytes: u64,
-    path: &Path,
-    request: &Request,
-) -> Result<Examination, String> {
-    let order = Order {
-        path: path.to_owned(),
-        request: request.clone(),
-        memory_limit_bytes,
-    };
-    let order =
-        serde_json::to_vec(&order).map_err(|e| format!("the copy's path is no text: {e}"))?;
-    let mut child = Command::new(program)
-        .arg(CHILD)
-        .env_clear()
-        .stdin(Stdio::piped())
-        .stdout(Stdio::piped())
-        .stderr(Stdio::null())
-        .spawn()
-        .map_err(|e| {
-            format!(
-                "`{}` could not be started to examine the copy: {e}",
-                program.display()
-            )
-        })?;
-    let mut stdin = child.stdin.take().expect("it was asked for");
-    let mut stdout = child.stdout.take().expect("it was asked for");
-    let answer = std::thread::spawn(move || {
-        let mut answer = Vec::new();
-        stdout.read_to_end(&mut answer).map(|_| answer)
-    });
-    let told = stdin.write_all(&order);
-    drop(stdin);
-    let deadline = Instant::now() + Duration::from_millis(request.deadline_ms) + GRACE;
-    // The answer's end is the child's end; waiting for it in steps costs at most one step.
-    let mut step = Duration::from_millis(1);
-    while !answer.is_finished() {
-        if Instant::now() >= deadline {
-            let _ = child.kill();
-            let _ = child.wait();
-            return Ok(Examination {
-                deadline_hit: true,
-                ..Examination::default()
-            });
-        }
-        std::thread::sleep(step);
-        step = (step * 2).min(Duration::from_millis(20));
-    }
-    let status = child
-        .wait()
-        .map_err(|e| format!("the examining process was lost: {e}"))?;
-    let answer = answer
-        .join()
-        .expect("reading a pipe does not panic")
-        .map_err(|e| e.to_string())?;
-    told.map_err(|e| format!("the examining process took no order: {e}"))?;
-    if !status.success() {
-        return Err(format!("the examining process ended with {status}"));
-    }
-    serde_json::from_slice(&answer)
-        .map_err(|e| format!("the examining process gave no answer: {e}"))
-}
-
-/// Is the child, if this process was started as one; every tool's `main` calls this first.
+/// Opens the private copy at `path`, lets SQLite recover it, and answers what is asked until `deadline` has passed.
 #[must_use]
-pub fn child_main() -> Option<ExitCode> {
-    if std::env::args_os().nth(1)? != CHILD {
-        return None;
+pub fn examine(path: &Path, request: &Request, deadline: Duration) -> Examination {
+    if let Some(message) = refuse(path) {
+        return Examination::new(Opened::CouldNot { message });
     }
-    let mut order = Vec::new();
-    let read = std::io::stdin().read_to_end(&mut order).is_ok();
-    let Some(order) = serde_json::from_slice::<Order>(&order)
-        .ok()
-        .filter(|_| read)
-    else {
-        return Some(ExitCode::from(2));
+    let ends = Instant::now() + deadline;
+    match open(path, request.fold, ends) {
+        Ok(connection) => {
+            let mut answer = Answer {
+                connection,
+                ends,
+                found: Examination::new(Opened::Yes),
+            };
+            answer.run(request);
+            answer.found
+        }
+        Err(error) => {
+            let mut found = Examination::new(match class(&error) {
+                Class::CouldNot => Opened::CouldNot {
+                    message: error.to_string(),
+                },
+                _ => Opened::Damaged {
+                    message: error.to_string(),
+                },
+            });
+            found.deadline_hit = is_interrupt(&error);
+            found
+        }
+    }
+}
+
+/// What SQLite would destroy by opening it, even as a copy.
+fn refuse(path: &Path) -> Option<String> {
+    if !path.is_absolute() {
+        return Some("the path is not absolute".to_owned());
+    }
+    let beside = |suffix: &str| {
+        let mut name = path.as_os_str().to_owned();
+        name.push(suffix);
+        std::fs::File::open(name).ok().filter(|file| {
+            file.metadata()
+                .is_ok_and(|meta| meta.is_file() && meta.len() > 0)
+        })
     };
-    let limit = |resource, value| {
-        // Without the limit the check is still right; the parent's deadline holds.
-        let _ = setrlimit(
-            resource,
-            Rlimit {
-                current: Some(value),
-                maximum: Some(value),
-            },
+    let main_bytes = match path.symlink_metadata() {
+        Ok(meta) if meta.is_file() => meta.len(),
+        Ok(_) => return Some("it is no regular file".to_owned()),
+        Err(error) => return Some(format!("look at the file: {error}")),
+    };
+    if main_bytes == 0 && (beside("-wal").is_some() || beside("-journal").is_some()) {
+        return Some(
+            "the file has 0 bytes, and SQLite would delete the log or journal beside it".to_owned(),
         );
-    };
-    limit(Resource::As, order.memory_limit_bytes);
-    limit(Resource::Core, 0);
-    let examination = examine(&order.path, &order.request);
-    let written = serde_json::to_vec(&examination)
-        .is_ok_and(|text| std::io::stdout().write_all(&text).is_ok());
-    Some(if written {
-        ExitCode::SUCCESS
-    } else {
-        ExitCode::from(3)
+    }
+    let journal = beside("-journal")?;
+    let (facts, _) = journal::read(Some(&journal as &dyn ReadAt), main_bytes, None);
+    facts.super_journal.filter(|_| facts.hot).map(|name| {
+        format!(
+            "the journal names the super-journal `{}`, which SQLite would miss here and then drop the journal",
+            name.name
+        )
     })
 }
 
-/// Examines a private copy in this process.
-fn examine(path: &Path, request: &Request) -> Examination {
-    let mut out = Examination::default();
-    let deadline = Instant::now() + Duration::from_millis(request.deadline_ms);
-    if let Err(e) = examine_into(path, request, deadline, &mut out) {
-        match e.sqlite_error_code() {
-            Some(ErrorCode::DatabaseCorrupt | ErrorCode::NotADatabase) => {
-                out.refused = Some(e.to_string());
-            }
-            Some(ErrorCode::OperationInterrupted) => out.deadline_hit = true,
-            _ if e.to_string().contains("malformed database schema") => {
-                out.refused = Some(e.to_string());
-            }
-            _ => out.could_not = Some(format!("SQLite could not examine the copy: {e}")),
-        }
-    }
-    out
-}
-
-fn examine_into(
-    path: &Path,
-    request: &Request,
-    deadline: Instant,
-    out: &mut Examination,
-) -> rusqlite::Result<()> {
-    let db = open(path, deadline)?;
-    // Reading the schema replays the log and rolls a hot journal back.
-    out.tables = tables(&db)?;
-    db.query_row("pragma wal_checkpoint(truncate)", [], |_| Ok(()))?;
-    integrity(&db, request.depth, out)?;
-    for table in out.tables.clone() {
-        let count = format!("select count(*) from main.{}", quoted(&table));
-        match db.query_row(&count, [], |r| r.get::<_, i64>(0)) {
-            Ok(rows) => {
-                out.rows.insert(table, u64::try_from(rows).unwrap_or(0));
-            }
-            Err(e) if is_interrupted(&e) || (is_fatal(&e) && out.damaged.is_empty()) => {
-                return Err(e);
-            }
-            // A virtual table of a module that we lack, for one: the rest can still be counted.
-            Err(_) => {}
-        }
-    }
-    if !out.damaged.is_empty() {
-        return Ok(());
-    }
-    if let Some(column) = &request.revision
-        && out.rows.contains_key(&column.table)
-    {
-        let query = format!(
-            "select {} from main.{} limit 5",
-            quoted(&column.column),
-            quoted(&column.table)
-        );
-        out.revision = texts(&db, &query)?;
-    }
-    if let Some(identity) = &request.identity
-        && out.rows.contains_key(&identity.table)
-    {
-        let (column, table, by) = (
-            quoted(&identity.column),
-            quoted(&identity.table),
-            quoted(&identity.oldest_by),
-        );
-        let query =
-            format!("select {column} from main.{table} order by {by}, {column} limit {OLDEST}");
-        let names = texts(&db, &query)?;
-        out.identity = names
-            .iter()
-            .map(|n| blake3::hash(n.as_bytes()).to_hex().to_string())
-            .collect();
-    }
-    if request.foreign_keys {
-        out.foreign_keys = Some(foreign_keys(&db, &out.tables)?);
-    }
-    Ok(())
-}
-
-fn open(path: &Path, deadline: Instant) -> rusqlite::Result<Connection> {
+fn open(path: &Path, fold: bool, ends: Instant) -> rusqlite::Result<Connection> {
     let flags = OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_NO_MUTEX;
-    let db = Connection::open_with_flags(path, flags)?;
-    db.set_db_config(DbConfig::SQLITE_DBCONFIG_DEFENSIVE, true)?;
-    db.set_db_config(DbConfig::SQLITE_DBCONFIG_TRUSTED_SCHEMA, false)?;
-    db.set_db_config(DbConfig::SQLITE_DBCONFIG_ENABLE_TRIGGER, false)?;
-    db.set_limit(Limit::SQLITE_LIMIT_ATTACHED, 0)?;
-    db.set_limit(Limit::SQLITE_LIMIT_LENGTH, 256 << 20)?;
-    db.progress_handler(STEPS, Some(move || Instant::now() >= deadline));
-    db.pragma_update(None, "cache_size", -CACHE_KIB)?;
-    db.pragma_update(None, "mmap_size", 0)?;
-    db.pragma_update(None, "cell_size_check", true)?;
-    db.busy_timeout(Duration::ZERO)?;
-    Ok(db)
+    let connection = Connection::open_with_flags(path, flags)?;
+    connection.busy_timeout(Duration::ZERO)?;
+    for (option, on) in [
+        (DbConfig::SQLITE_DBCONFIG_DEFENSIVE, true),
+        (DbConfig::SQLITE_DBCONFIG_TRUSTED_SCHEMA, false),
+        (DbConfig::SQLITE_DBCONFIG_ENABLE_VIEW, false),
+        (DbConfig::SQLITE_DBCONFIG_ENABLE_TRIGGER, false),
+        (DbConfig::SQLITE_DBCONFIG_ENABLE_FTS3_TOKENIZER, false),
+        // A column that does not exist must not turn into a string.
+        (DbConfig::SQLITE_DBCONFIG_DQS_DML, false),
+        // Only a fold that was asked for changes the main file and removes the log.
+        (DbConfig::SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, !fold),
+    ] {
+        connection.set_db_config(option, on)?;
+    }
+    for (limit, most) in [
+        (Limit::SQLITE_LIMIT_LENGTH, 256 * 1024 * 1024),
+        (Limit::SQLITE_LIMIT_SQL_LENGTH, 1024 * 1024),
+        (Limit::SQLITE_LIMIT_ATTACHED, 0),
+        (Limit::SQLITE_LIMIT_WORKER_THREADS, 0),
+    ] {
+        connection.set_limit(limit, most)?;
+    }
+    connection.progress_handler(1000, Some(move || Instant::now() >= ends));
+    // Exclusive locking keeps the log's index in memory: no `-shm` is made.
+    connection.execute_batch(
+        "PRAGMA locking_mode=EXCLUSIVE; PRAGMA mmap_size=0; PRAGMA cache_size=-16384; PRAGMA temp_store=FILE; \
+         PRAGMA foreign_keys=OFF; PRAGMA cell_size_check=ON;",
+    )?;
+    // The first read recovers the log or rolls the journal back, and parses the schema.
+    connection.query_row("SELECT count(*) FROM sqlite_schema", [], |row| {
+        row.get::<_, i64>(0)
+    })?;
+    Ok(connection)
 }
 
-fn tables(db: &Connection) -> rusqlite::Result<Vec<String>> {
-    texts(
-        db,
-        "select name from main.sqlite_schema where type = 'table' and name not like 'sqlite\\_%' escape '\\' order by name",
-    )
+struct Answer {
+    connection: Connection,
+    ends: Instant,
+    found: Examination,
 }
 
-fn integrity(db: &Connection, depth: Depth, out: &mut Examination) -> rusqlite::Result<()> {
-    let pragma = match depth {
-        Depth::Quick => "quick_check",
-        Depth::Full => "integrity_check",
-    };
-    let mut statement = db.prepare(&format!("pragma main.{pragma}({MOST_PROBLEMS})"))?;
-    let mut rows = statement.query([])?;
-    loop {
-        match rows.next() {
-            Ok(Some(row)) => sort_message(&text(row.get_ref(0)?), out),
-            Ok(None) => break,
-            // What was found before the check itself gave up still counts.
-            Err(e) if is_fatal(&e) && !out.damaged.is_empty() && !is_interrupted(&e) => break,
-            Err(e) => return Err(e),
+impl Answer {
+    fn run(&mut self, request: &Request) {
+        self.header();
+        if request.fold {
+            self.fold();
         }
+        let tables = self.tables();
+        for name in &tables {
+            self.found.tables.insert(name.clone(), None);
+        }
+        // What is cheap and what the contract needs come before what may take all of the time.
+        if let Some(column) = &request.revision {
+            self.found.revision = self.column(column, MOST_REVISIONS).0;
+        }
+        if let Some(identity) = &request.identity {
+            self.identity(identity);
+        }
+        if let Some(column) = &request.files {
+            (self.found.files, self.found.files_cut) = self.column(column, MOST_FILES);
+        }
+        if request.count_rows {
+            self.count(&tables);
+        }
+        if request.depth > Depth::Bytes {
+            self.check(request.depth, &tables);
+        }
+        if request.foreign_keys {
+            self.foreign_keys(&tables);
+        }
+        self.found.deadline_hit |= Instant::now() >= self.ends;
     }
-    out.checked = true;
-    Ok(())
-}
 
-fn sort_message(message: &str, out: &mut Examination) {
-    // How SQLite words a disagreement between parts that are each well-formed (`pragma.c`, `integrity_check`).
-    let disagreement = [
-        "missing from index",
-        "wrong # of entries in index",
-        "CHECK constraint failed",
-        "NULL value in",
-        "non-unique entry in index",
-    ];
-    for line in message
-        .lines()
-        .filter(|l| *l != "ok" && !l.starts_with("*** in database"))
-    {
-        let list = if disagreement.iter().any(|d| line.contains(d)) {
-            &mut out.disagrees
-        } else {
-            &mut out.damaged
-        };
-        list.push(line.to_owned());
+    fn pragma(&mut self, name: &str) -> Option<i64> {
+        let result = self
+            .connection
+            .query_row(&format!("PRAGMA {name}"), [], |row| row.get(0));
+        self.note(&format!("read `{name}`"), result)
     }
-}
 
-/// Counts violations, table by table: a table that refers to one that does not exist is a slip of the schema, which
-/// SQLite answers with an error or with every row; it says nothing about the rows of the others.
-fn foreign_keys(db: &Connection, tables: &[String]) -> rusqlite::Result<(u64, String)> {
-    let (mut count, mut first) = (0, String::new());
-    for table in tables {
-        let parents = match texts(
-            db,
-            &format!(
-                "select parent from pragma_foreign_key_check({})",
-                literal(table)
-            ),
-        ) {
-            Ok(parents) => parents,
-            Err(e) if is_fatal(&e) => return Err(e),
-            Err(_) => continue,
-        };
-        for parent in parents.iter().filter(|p| tables.contains(p)) {
-            if count == 0 {
-                first = format!("a row of `{table}` refers to `{parent}`");
+    fn header(&mut self) {
+        self.found.user_version = self.pragma("user_version");
+        self.found.application_id = self.pragma("application_id");
+        let unsigned = |value: Option<i64>| value.and_then(|value| u64::try_from(value).ok());
+        self.found.page_size = unsigned(self.pragma("page_size"));
+        self.found.page_count = unsigned(self.pragma("page_count"));
+        self.found.free_pages = unsigned(self.pragma("freelist_count"));
+        let mode = self
+            .connection
+            .query_row("PRAGMA journal_mode", [], |row| row.get(0));
+        self.found.journal_mode = self.note("read `journal_mode`", mode);
+    }
+
+    fn fold(&mut self) {
+        let result = self
+            .connection
+            .query_row("PRAGMA wal_checkpoint(TRUNCATE)", [], |row| {
+                row.get::<_, i64>(0)
+            });
+        self.found.folded = self.note("fold the log", result).map(|busy| busy == 0);
+    }
+
+    /// Returns the real tables' names; notes the virtual ones, which have no root page. Asks no view and no module.
+    fn tables(&mut self) -> Vec<String> {
+        let result = self.rows(
+            "SELECT name, rootpage FROM sqlite_schema WHERE type = 'table' \
+             AND substr(lower(name), 1, 7) <> 'sqlite_' ORDER BY name",
+            MOST_TABLES,
+            |row| {
+                Ok((
+                    String::from_utf8_lossy(row.get_ref(0)?.as_bytes()?).into_owned(),
+                    row.get::<_, Option<i64>>(1)?.unwrap_or(0),
+                ))
+            },
+        );
+        let all = self.note("list the tables", result).unwrap_or_default();
+        let (tables, modules): (Vec<_>, Vec<_>) = all.into_iter().partition(|(_, root)| *root != 0);
+        self.found.virtual_tables = modules.into_iter().map(|(name, _)| name).collect();
+        tables.into_iter().map(|(name, _)| name).collect()
+    }
+
+    fn count(&mut self, tables: &[String]) {
+        for name in tables {
+            // By the table itself: an index may disagree with it.
+            let result = self.connection.query_row(
+                &format!("SELECT count(*) FROM main.{} NOT INDEXED", quote(name)),
+                [],
+                |row| row.get::<_, i64>(0),
+            );
+            let rows = self.note(&format!("count the rows of `{name}`"), result);
+            let rows = rows.and_then(|rows| u64::try_from(rows).ok());
+            self.found.tables.insert(name.clone(), rows);
+            if self.found.deadline_hit {
+                return;
             }
-            count += 1;
         }
     }
-    Ok((count, first))
-}
 
-fn literal(text: &str) -> String {
-    format!("'{}'", text.replace('\'', "''"))
-}
-
-/// Returns a column of texts; other values as SQLite writes them, bytes that are no text with marks.
-fn texts(db: &Connection, query: &str) -> rusqlite::Result<Vec<String>> {
-    let mut statement = db.prepare(query)?;
-    let mut rows = statement.query([])?;
-    let mut out = Vec::new();
-    while let Some(row) = rows.next()? {
-        out.push(text(row.get_ref(0)?));
+    fn is_table(&self, name: &str) -> bool {
+        self.found
+            .tables
+            .keys()
+            .any(|table| table.eq_ignore_ascii_case(name))
     }
-    Ok(out)
-}
 
-fn text(value: ValueRef) -> String {
-    match value {
-        ValueRef::Null => String::new(),
-        ValueRef::Integer(n) => n.to_string(),
-        ValueRef::Real(x) => x.to_string(),
-        ValueRef::Text(bytes) | ValueRef::Blob(bytes) => {
-            String::from_utf8_lossy(bytes).into_owned()
+    /// Returns the values of a column of a real table, without NULL, and whether there were more.
+    fn column(&mut self, column: &Column, most: usize) -> (Vec<String>, bool) {
+        if !self.is_table(&column.table) {
+            return (Vec::new(), false);
+        }
+        let (table, name) = (quote(&column.table), quote(&column.column));
+        let sql = format!("SELECT {table}.{name} FROM main.{table} WHERE {table}.{name} NOT NULL");
+        let result = self.rows(&sql, most + 1, |row| Ok(text(row.get_ref(0)?)));
+        let doing = format!("{}.{}", column.table, column.column);
+        let mut values: Vec<String> = self
+            .note(&doing, result)
+            .unwrap_or_default()
+            .into_iter()
+            .flatten()
+            .collect();
+        let cut = values.len() > most;
+        values.truncate(most);
+        (values, cut)
+    }
+
+    fn identity(&mut self, identity: &Identity) {
+        if !self.is_table(&identity.table) {
+            return;
+        }
+        let table = quote(&identity.table);
+        let (name, by) = (quote(&identity.column), quote(&identity.oldest_by));
+        let sql = format!(
+            "SELECT {table}.{name} FROM main.{table} WHERE {table}.{name} NOT NULL \
+             ORDER BY {table}.{by}, {table}.{name} LIMIT {OLDEST_ROWS}"
+        );
+        let result = self.rows(&sql, OLDEST_ROWS, |row| {
+            let value = row.get_ref(0)?;
+            Ok(match value {
+                ValueRef::Text(bytes) | ValueRef::Blob(bytes) => blake3::hash(bytes),
+                other => blake3::hash(text(other).unwrap_or_default().as_bytes()),
+            }
+            .to_hex()
+            .to_string())
+        });
+        let doing = format!(
+            "{0}.{1} or {0}.{2}",
+            identity.table, identity.column, identity.oldest_by
+        );
+        self.found.identity = self.note(&doing, result).unwrap_or_default();
+    }
+
+    fn check(&mut self, depth: Depth, tables: &[String]) {
+        let pragma = match depth {
+            Depth::Full => "integrity_check",
+            Depth::Quick | Depth::Bytes => "quick_check",
+        };
+        match self.messages(&format!("PRAGMA {pragma}({MOST_MESSAGES})")) {
+            Ok(()) => self.found.checked = depth,
+            // A function or collation that only the application has fails the whole statement: ask table by table.
+            Err(error) if class(&error) == Class::CouldNot && !is_interrupt(&error) => {
+                self.note::<()>(pragma, Err(error));
+                for name in tables {
+                    let result = self.messages(&format!("PRAGMA {pragma}({})", quote(name)));
+                    self.note(&format!("{pragma} of `{name}`"), result);
+                    if self.found.deadline_hit {
+                        return;
+                    }
+                }
+            }
+            Err(error) => {
+                self.note::<()>(pragma, Err(error));
+            }
+        }
+    }
+
+    fn messages(&mut self, sql: &str) -> rusqlite::Result<()> {
+        let mut lines = Vec::new();
+        let mut statement = self.connection.prepare(sql)?;
+        let mut rows = statement.query([])?;
+        let ended = loop {
+            match rows.next() {
+                Ok(Some(row)) => {
+                    let message = text(row.get_ref(0)?).unwrap_or_default();
+                    lines.extend(message.lines().map(str::to_owned));
+                    if lines.len() >= MOST_MESSAGES {
+                        break Ok(());
+                    }
+                }
+                Ok(None) => break Ok(()),
+                Err(error) => break Err(error),
+            }
+        };
+        self.found.integrity.extend(
+            lines
+                .into_iter()
+                .filter(|line| line != "ok" && !line.starts_with("*** in database"))
+                .map(|message| Problem {
+                    class: class_of_message(&message),
+                    message,
+                }),
+        );
+        self.found.integrity.truncate(MOST_MESSAGES);
+        ended
+    }
+
+    /// Table by table, so that one whose parent has no key does not hide the others. A parent that is no table at all is
+    /// a fault of the schema that every row would repeat (Chroma's `segments` has one): it is left out.
+    fn foreign_keys(&mut self, tables: &[String]) {
+        let parents: HashSet<String> = tables
+            .iter()
+            .map(|name| name.to_ascii_lowercase())
+            .collect();
+        let mut violations = 0_u64;
+        let mut first = Vec::new();
+        let mut complete = true;
+        for name in tables {
+            let sql = format!("PRAGMA foreign_key_check({})", quote(name));
+            let result = self.rows(&sql, usize::MAX, |row| {
+                let parent = text(row.get_ref(2)?).unwrap_or_default();
+                if parents.contains(&parent.to_ascii_lowercase()) {
+                    violations += 1;
+                    if first.len() < FIRST_VIOLATIONS {
+                        let rowid = text(row.get_ref(1)?).unwrap_or_else(|| "?".to_owned());
+                        first.push(format!("{name} row {rowid} -> {parent}"));
+                    }
+                }
+                Ok(())
+            });
+            complete &= self
+                .note(&format!("check foreign keys of `{name}`"), result)
+                .is_some();
+            if self.found.deadline_hit {
+                break;
+            }
+        }
+        self.found.foreign_keys.violations = (complete || violations > 0).then_some(violations);
+        self.found.foreign_keys.first = first;
+    }
+
+    fn rows<T>(
+        &self,
+        sql: &str,
+        most: usize,
+        mut each: impl FnMut(&Row<'_>) -> rusqlite::Result<T>,
+    ) -> rusqlite::Result<Vec<T>> {
+        let mut statement = self.connection.prepare(sql)?;
+        let mut rows = statement.query([])?;
+        let mut found = Vec::new();
+        while found.len() < most {
+            match rows.next()? {
+                Some(row) => found.push(each(row)?),
+                None => break,
+            }
+        }
+        Ok(found)
+    }
+
+    fn note<T>(&mut self, doing: &str, result: rusqlite::Result<T>) -> Option<T> {
+        match result {
+            Ok(value) => Some(value),
+            Err(error) if is_interrupt(&error) => {
+                self.found.deadline_hit = true;
+                None
+            }
+            // A contract may name a column that this version of the application lacks: a fact, not a failure.
+            Err(error) if error.to_string().contains("no such column") => {
+                self.found.missing_columns.push(doing.to_owned());
+                None
+            }
+            Err(error) => {
+                if self.found.errors.len() < MOST_MESSAGES {
+                    self.found.errors.push(Problem {
+                        class: class(&error),
+                        message: format!("{doing}: {error}"),
+                    });
+                }
+                None
+            }
         }
     }
 }
 
-fn is_interrupted(e: &rusqlite::Error) -> bool {
-    e.sqlite_error_code() == Some(ErrorCode::OperationInterrupted)
-}
-
-fn is_fatal(e: &rusqlite::Error) -> bool {
-    matches!(
-        e.sqlite_error_code(),
-        Some(
-            ErrorCode::DatabaseCorrupt
-                | ErrorCode::NotADatabase
-                | ErrorCode::OperationInterrupted
-                | ErrorCode::OutOfMemory
-        )
-    )
-}
-
-fn quoted(name: &str) -> String {
+/// Returns the name between double quotes, for SQL.
+fn quote(name: &str) -> String {
     format!("\"{}\"", name.replace('"', "\"\""))
 }
 
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn request() -> Request {
-        Request {
-            foreign_keys: true,
-            deadline_ms: 10_000,
-            ..Request::default()
+/// Returns a value as text; NULL and what is too long to list are absent.
+fn text(value: ValueRef<'_>) -> Option<String> {
+    match value {
+        ValueRef::Null => None,
+        ValueRef::Integer(number) => Some(number.to_string()),
+        ValueRef::Real(number) => Some(number.to_string()),
+        ValueRef::Text(bytes) | ValueRef::Blob(bytes) => {
+            (bytes.len() <= LONGEST_VALUE).then(|| String::from_utf8_lossy(bytes).into_owned())
         }
     }
+}
 
-    fn database(sql: &str) -> (tempfile::TempDir, PathBuf) {
-        let folder = tempfile::tempdir().unwrap();
-        let path = folder.path().join("db");
-        Connection::open(&path).unwrap().execute_batch(sql).unwrap();
-        (folder, path)
+fn is_interrupt(error: &rusqlite::Error) -> bool {
+    error.sqlite_error_code() == Some(ErrorCode::OperationInterrupted)
+}
+
+/// `SQLITE_CORRUPT` and `SQLITE_NOTADB` are damage; everything else is ours, the machine's, or the application's.
+fn class(error: &rusqlite::Error) -> Class {
+    match error.sqlite_error_code() {
+        Some(ErrorCode::DatabaseCorrupt | ErrorCode::NotADatabase) => Class::Damaged,
+        _ => Class::CouldNot,
     }
+}
 
-    #[test]
-    fn a_healthy_database_is_counted_and_named() {
-        let (_folder, path) = database(
-            "create table user(id, born); insert into user values ('b', 2), ('a', 1);
-             create table alembic_version(version_num); insert into alembic_version values ('0bd2');
-             create table \"odd \"\"name\"(x); create view v as select * from user;",
-        );
-        let column = |table: &str, column: &str| Column {
-            table: table.into(),
-            column: column.into(),
-        };
-        let found = Examiner::Here.examine(
-            &path,
-            &Request {
-                revision: Some(column("alembic_version", "version_num")),
-                identity: Some(Identity {
-                    table: "user".into(),
-                    column: "id".into(),
-                    oldest_by: "born".into(),
-                }),
-                ..request()
-            },
-        );
-        assert_eq!(found.tables, ["alembic_version", "odd \"name", "user"]);
-        assert_eq!(found.rows["user"], 2);
-        assert_eq!(found.revision, ["0bd2"]);
-        assert_eq!(found.identity[0], blake3::hash(b"a").to_hex().to_string());
-        assert!(found.checked && found.damaged.is_empty() && found.disagrees.is_empty());
-    }
-
-    #[test]
-    fn a_check_that_takes_too_long_says_so() {
-        let (_folder, path) = database(
-            "create table t(x primary key); with recursive r(n) as
-             (select 1 union all select n + 1 from r limit 50000) insert into t select n from r",
-        );
-        let found = Examiner::Here.examine(
-            &path,
-            &Request {
-                deadline_ms: 0,
-                ..request()
-            },
-        );
-        assert!(
-            found.deadline_hit && !found.checked && found.refused.is_none(),
-            "{found:?}"
-        );
-    }
-
-    #[test]
-    fn a_parent_that_is_no_table_is_no_violation() {
-        let (_folder, path) = database(
-            "pragma foreign_keys = off; create table collections(id primary key); create table segments(id, c references collections(id));
-             create table slips(x references collection(id)); insert into slips values (1);
-             insert into segments values (1, 'x');",
-        );
-        let (count, first) = Examiner::Here
-            .examine(&path, &request())
-            .foreign_keys
-            .unwrap();
-        assert_eq!(
-            (count, first.as_str()),
-            (1, "a row of `segments` refers to `collections`")
-        );
-    }
-
-    #[test]
-    fn what_is_no_database_is_refused_and_what_cannot_be_opened_could_not_be_found_out() {
-        let folder = tempfile::tempdir().unwrap();
-        let path = folder.path().join("db");
-        std::fs::write(&path, vec![9; 8192]).unwrap();
-        assert!(Examiner::Here.examine(&path, &request()).refused.is_some());
-        let found = Examiner::Here.examine(&folder.path().join("absent"), &request());
-        assert!(
-            found.could_not.is_some() && found.refused.is_none(),
-            "{found:?}"
-        );
+fn class_of_message(message: &str) -> Class {
+    const DISAGREE: &[&str] = &[
+        " missing from index ",
+        "wrong # of entries in index ",
+        "non-unique entry in index ",
+        " values differ from index ",
+        "rowid not at end-of-record for row ",
+        "CHECK constraint failed in ",
+        "NULL value in ",
+        "malformed inverted index for FTS",
+    ];
+    if DISAGREE.iter().any(|words| message.contains(words)) {
+        Class::IndexDisagrees
+    } else if message.starts_with("unable to validate the inverted index") {
+        Class::CouldNot
+    } else {
+        Class::Damaged
     }
 }

@@ -2,7 +2,9 @@
 //!
 //! [`read`] promises to change nothing, to end, and never to panic, whatever the bytes. It gives facts, no judgement.
 
+pub mod child;
 pub mod disk;
+pub mod examination;
 pub mod header;
 pub mod integrity;
 pub mod journal;
@@ -21,6 +23,8 @@ use std::io;
 
 use serde::Serialize;
 
+pub use child::{ExamineError, Examiner, child_main};
+pub use examination::{Class, Depth, Examination, ForeignKeys, Opened, Request};
 pub use header::{Encoding, Header};
 pub use journal::{JournalFacts, JournalState, SuperJournal};
 pub use looks::Looks;

@@ -51,17 +51,24 @@ pub(super) fn module(sql: &str) -> Option<String> {
 /// Returns why no check may run this.
 pub(super) fn unsafe_code(kind: Kind, sql: &str) -> Option<String> {
     let mut tokens = tokens(sql).peekable();
+    let mut after_with = false;
     while let Some(token) = tokens.next() {
         let Token::Word { text, quoted } = token else {
+            after_with = false;
             continue;
         };
         // A quoted name calls a function as well.
         if DANGEROUS.contains(&text.as_str()) && tokens.peek() == Some(&Token::Mark('(')) {
             return Some(format!("calls `{text}`"));
         }
-        if text == "recursive" && !quoted && matches!(kind, Kind::View | Kind::Trigger) {
+        if after_with
+            && text == "recursive"
+            && !quoted
+            && matches!(kind, Kind::View | Kind::Trigger)
+        {
             return Some("is a recursive query".to_owned());
         }
+        after_with = text == "with" && !quoted;
     }
     None
 }
