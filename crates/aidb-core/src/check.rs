@@ -13,7 +13,7 @@ use crate::judge::{self, Finding, FindingId, Occasion, Severity};
 use crate::look::observation::{GuardObservation, Place, StoreObservation};
 use crate::look::scan::{self, told};
 use crate::look::{Depth, Way, Where};
-use crate::memory::{Memory, Seen};
+use crate::memory::{Memory, Seen, Standing};
 use crate::report::{Checked, GuardReport, StoreReport};
 use crate::stack::Stack;
 use crate::vault::lock::{Lock, Mode};
@@ -75,6 +75,8 @@ pub fn check(stack: &mut Stack, guard: &Guard, how: How) -> GuardReport {
         quarantine(stack, guard, &seen, &memory, &mut findings);
         use_tokens(stack, guard, &mut findings);
     }
+    let looks = standing(guard, &seen, &findings);
+    stack.let_stand(guard, looks);
     stack.remember(guard, healthy(&seen, &findings));
     let stores = guard
         .stores
@@ -91,7 +93,7 @@ fn look_and_judge(
     how: How,
     memory: &Memory,
 ) -> Result<(GuardObservation, Vec<Finding>), GuardReport> {
-    match look(stack, guard, how) {
+    match look(stack, guard, how, Some(memory)) {
         Ok(seen) => {
             let findings = judge::guard(guard, &seen, memory, how.occasion);
             Ok((seen, findings))
@@ -185,14 +187,22 @@ fn restore_newest(stack: &mut Stack, guard: &Guard) -> Result<Finding> {
     })
 }
 
-/// Looks at a guard's live folder.
-pub fn look(stack: &Stack, guard: &Guard, how: How) -> Result<GuardObservation> {
+/// Looks at a guard's live folder; what `memory` holds of an earlier look may still stand.
+pub fn look(
+    stack: &Stack,
+    guard: &Guard,
+    how: How,
+    memory: Option<&Memory>,
+) -> Result<GuardObservation> {
     let scratch = stack.scratch()?;
     let way = Way {
         examiner: &stack.examiner,
         depth: how.depth,
         deadline: Instant::now() + how.deadline,
         place: Where::Live(scratch.path()),
+        standing: memory
+            .map(|m| &m.standing)
+            .filter(|_| how.depth == Depth::Full),
         mount: guard
             .mount
             .as_deref()
@@ -216,6 +226,35 @@ pub fn healthy(seen: &GuardObservation, findings: &[Finding]) -> Vec<(String, Se
     opened
         .filter(|(s, _)| !troubled(&s.name))
         .map(|(s, database)| (s.name.clone(), database.seen()))
+        .collect()
+}
+
+/// Returns the full looks that need not be repeated while the files stay as they are.
+fn standing(
+    guard: &Guard,
+    seen: &GuardObservation,
+    findings: &[Finding],
+) -> Vec<(String, Standing)> {
+    let healthy: Vec<String> = healthy(seen, findings)
+        .into_iter()
+        .map(|(name, _)| name)
+        .collect();
+    let full = |s: &StoreObservation| s.checked == Checked::Full && healthy.contains(&s.name);
+    let looks = guard
+        .stores
+        .iter()
+        .zip(&seen.stores)
+        .filter(|(_, s)| full(s));
+    looks
+        .filter_map(|(store, s)| {
+            let standing = Standing {
+                contract: store.contract.clone(),
+                fingerprint: s.fingerprint.clone()?,
+                database: s.database.clone()?,
+                at: Timestamp::now(),
+            };
+            Some((s.name.clone(), standing))
+        })
         .collect()
 }
 

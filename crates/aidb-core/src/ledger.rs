@@ -8,11 +8,13 @@ use std::time::Duration;
 
 use jiff::Timestamp;
 use rusqlite::{Connection, ErrorCode, OptionalExtension as _, params};
+use serde::Serialize;
+use serde::de::DeserializeOwned;
 
 use crate::error::{Error, IoContext, Result};
 use crate::guard::Guard;
 use crate::judge::FindingId;
-use crate::memory::{Baseline, KnownSnapshot, Memory, Seen};
+use crate::memory::{Baseline, KnownSnapshot, Memory, Seen, Standing};
 use crate::vault::{Snapshot, Vault};
 
 /// The version that this program writes, in `user_version`.
@@ -24,6 +26,9 @@ const PATIENCE: Duration = Duration::from_secs(5);
 const SCHEMA: &str = "
     create table guard (name text primary key, settings text not null, seen_at text not null) strict;
     create table baseline (
+        guard text not null, store text not null, document text not null, primary key (guard, store)
+    ) strict;
+    create table standing (
         guard text not null, store text not null, document text not null, primary key (guard, store)
     ) strict;
     create table token (
@@ -171,23 +176,53 @@ impl Ledger {
             if let Some(baseline) = self.baseline(&guard.name, &store.name)? {
                 memory.stores.insert(store.name.clone(), baseline);
             }
+            if let Some(standing) = self.document("standing", &guard.name, &store.name)? {
+                memory.standing.insert(store.name.clone(), standing);
+            }
         }
         Ok(memory)
     }
 
     /// Returns what is known of a store from before.
     pub fn baseline(&self, guard: &str, store: &str) -> Result<Option<Baseline>> {
+        self.document("baseline", guard, store)
+    }
+
+    /// Reads a document of a store; one that cannot be read is forgotten: the next healthy look writes it anew.
+    fn document<T: DeserializeOwned>(
+        &self,
+        table: &str,
+        guard: &str,
+        store: &str,
+    ) -> Result<Option<T>> {
+        let query = format!("select document from {table} where guard = ? and store = ?");
         let text: Option<String> = self
             .db
-            .query_row(
-                "select document from baseline where guard = ? and store = ?",
-                [guard, store],
-                |r| r.get(0),
-            )
+            .query_row(&query, [guard, store], |r| r.get(0))
             .optional()
             .map_err(self.doing("read"))?;
-        // A document that cannot be read is forgotten: the next healthy look writes it anew.
         Ok(text.and_then(|t| serde_json::from_str(&t).ok()))
+    }
+
+    fn put_document(
+        &mut self,
+        table: &str,
+        guard: &str,
+        store: &str,
+        document: &impl Serialize,
+    ) -> Result<()> {
+        let document =
+            serde_json::to_string(document).expect("documents of the ledger have only string keys");
+        let insert = format!("insert or replace into {table} values (?, ?, ?)");
+        self.db
+            .execute(&insert, [guard, store, &document])
+            .map_err(self.doing("write"))?;
+        Ok(())
+    }
+
+    /// Keeps a full look against which nothing stood.
+    pub fn note_standing(&mut self, guard: &str, store: &str, standing: &Standing) -> Result<()> {
+        self.put_document("standing", guard, store, standing)
     }
 
     /// Adds a healthy look to what is known of a store.
@@ -199,7 +234,7 @@ impl Ledger {
             }
             None => Baseline::from_look(seen, at),
         };
-        self.put_baseline(guard, store, &baseline)
+        self.put_document("baseline", guard, store, &baseline)
     }
 
     /// Makes a look the whole of what is known: the present state is right.
@@ -208,18 +243,7 @@ impl Ledger {
             accepted_at: Some(at),
             ..Baseline::from_look(seen, at)
         };
-        self.put_baseline(guard, store, &baseline)
-    }
-
-    fn put_baseline(&mut self, guard: &str, store: &str, baseline: &Baseline) -> Result<()> {
-        let document = serde_json::to_string(baseline).expect("a baseline has only string keys");
-        self.db
-            .execute(
-                "insert or replace into baseline values (?, ?, ?)",
-                [guard, store, &document],
-            )
-            .map_err(self.doing("write"))?;
-        Ok(())
+        self.put_document("baseline", guard, store, &baseline)
     }
 
     /// Keeps a copy of a guard's settings, for hooks of a unit that outlives them.

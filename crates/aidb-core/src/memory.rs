@@ -5,6 +5,10 @@ use std::collections::BTreeMap;
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
+use crate::guard::Contract;
+use crate::look::fingerprint::Fingerprint;
+use crate::look::observation::Database;
+
 /// What a healthy look at a store found; the part of it that is worth remembering.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Seen {
@@ -92,11 +96,26 @@ impl Baseline {
     }
 }
 
+/// A full look against which nothing stood. While the files' fingerprint is the same, it need not be repeated.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Standing {
+    /// What was asked of it: another contract asks anew.
+    pub contract: Contract,
+    /// Of the files that were looked at.
+    pub fingerprint: Fingerprint,
+    /// What was found.
+    pub database: Database,
+    /// When.
+    pub at: Timestamp,
+}
+
 /// Everything that judging may remember about one guard.
 #[derive(Debug, Clone, Default, PartialEq)]
 pub struct Memory {
     /// By the store's name.
     pub stores: BTreeMap<String, Baseline>,
+    /// Looks that may still stand, by the store's name.
+    pub standing: BTreeMap<String, Standing>,
     /// The newest proven snapshot that is not suspicious.
     pub proven: Option<KnownSnapshot>,
     /// Why nothing may be concluded from the absence of memories, if that is so.

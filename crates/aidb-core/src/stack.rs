@@ -10,7 +10,7 @@ use crate::guard::Guard;
 use crate::ledger::{Ledger, newest_good};
 use crate::look::scan::told;
 use crate::look::sqlite::Examiner;
-use crate::memory::{Memory, Seen};
+use crate::memory::{Memory, Seen, Standing};
 use crate::settings::{Environment, Settings};
 use crate::vault::lock::Staging;
 use crate::vault::{Snapshot, SnapshotName, Vault};
@@ -129,6 +129,18 @@ impl Stack {
         let _ = ledger.note_guard(guard);
         for (store, seen) in seen {
             let _ = ledger.remember(&guard.name, &store, seen, Timestamp::now());
+        }
+    }
+
+    /// Keeps full looks against which nothing stood, so that they need not be repeated.
+    pub fn let_stand(
+        &mut self,
+        guard: &Guard,
+        looks: impl IntoIterator<Item = (String, Standing)>,
+    ) {
+        let Ok(ledger) = &mut self.ledger else { return };
+        for (store, standing) in looks {
+            let _ = ledger.note_standing(&guard.name, &store, &standing);
         }
     }
 

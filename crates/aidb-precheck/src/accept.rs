@@ -43,7 +43,7 @@ pub fn accept(common: &Common, guard: &str, reason: &str, ui: &mut Ui) -> anyhow
         depth: Depth::Full,
         deadline: Duration::from_secs(600),
     };
-    let seen = look(&stack, &guard, how).context("cannot look at what is to be accepted")?;
+    let seen = look(&stack, &guard, how, None).context("cannot look at what is to be accepted")?;
     // Only damage speaks against it: what is not there, or other than before, is what is being accepted.
     let findings = judge::guard(
         &guard,

@@ -3,6 +3,9 @@
 use std::collections::BTreeMap;
 use std::path::PathBuf;
 
+use serde::{Deserialize, Serialize};
+
+use crate::look::fingerprint::Fingerprint;
 use crate::report::Checked;
 
 /// What was found in one guard's data folder.
@@ -50,10 +53,12 @@ pub struct StoreObservation {
     pub could_not: Option<String>,
     /// Whether the time was not enough.
     pub deadline_hit: bool,
+    /// What tells whether this look still stands later; `None` if it does not last.
+    pub fingerprint: Option<Fingerprint>,
 }
 
 /// What was found of an SQLite database: on disk, and by opening a private copy.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Database {
     /// What the main file is.
     pub form: Form,
@@ -90,7 +95,7 @@ pub struct Database {
 }
 
 /// What a main file is.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Form {
     /// It has no bytes.
     #[default]
@@ -106,7 +111,7 @@ pub enum Form {
 }
 
 /// A write-ahead log.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Log {
     /// Frames that are part of a commit.
     pub committed_frames: u64,
@@ -119,7 +124,7 @@ pub struct Log {
 }
 
 /// A rollback journal.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Journal {
     /// Whether a transaction waits to be rolled back.
     pub is_hot: bool,
@@ -132,7 +137,7 @@ pub struct Journal {
 }
 
 /// What SQLite said of a private copy.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Opened {
     /// Why the copy could not be opened or read as a database.
     pub refused: Option<String>,

@@ -64,6 +64,7 @@ pub fn prove(vault: &Vault, snapshot: &Snapshot, request: &Request) -> Result<Sn
         depth: Depth::Full,
         deadline: Instant::now() + request.deadline,
         place: Where::Ours,
+        standing: None,
         mount: manifest
             .settings
             .mount
