@@ -83,13 +83,14 @@ pub struct WalFacts {
     pub uncommitted_frames: u64,
     /// Frames of this generation behind the first invalid one. Rolled-back transactions leave some, so they alone are no loss.
     pub lost_frames: u64,
-    /// Ends of transactions among them: commits that were written and that SQLite will not see.
+    /// Ends of transactions among them, whole: commits that were written and that SQLite will not see.
     pub lost_commits: u64,
     /// Frames of older generations: normal.
     pub leftover_frames: u64,
     /// Bytes behind the last whole frame.
     pub partial_bytes: u64,
-    /// Whether those bytes begin a frame of this generation that would have ended a transaction.
+    /// Whether those bytes begin a frame of this generation that would have ended a transaction. With 24 bytes, a killed
+    /// process leaves that; with more, the disk was full or the file was cut.
     pub partial_commit: bool,
     /// Change counter in the oldest committed copy of page 1.
     pub first_change_counter: Option<u32>,
@@ -104,10 +105,11 @@ impl WalFacts {
         self.committed_frames > 0
     }
 
-    /// Returns whether commits were written that SQLite will not see.
+    /// Returns whether commits were written that SQLite will not see. A process that is killed at any moment leaves a log
+    /// that is not torn; a power cut may leave one that is.
     #[must_use]
     pub fn is_torn(&self) -> bool {
-        self.lost_commits > 0 || self.partial_commit
+        self.lost_commits > 0 || (self.partial_commit && self.partial_bytes > FRAME_HEADER as u64)
     }
 }
 
@@ -277,18 +279,34 @@ impl Chain {
 /// Counts what lies behind the last valid frame: lost, rolled back, or left by older generations.
 fn behind(file: &dyn ReadAt, facts: &mut WalFacts, valid: u64) -> io::Result<()> {
     let frame_bytes = FRAME_HEADER as u64 + u64::from(facts.page_size);
+    let big_endian = {
+        let mut magic = [0; 4];
+        file.read_full_at(0, &mut magic)?;
+        magic[3] & 1 == 1
+    };
     let mut head = [0; FRAME_HEADER];
+    let mut page = vec![0; facts.page_size as usize];
+    let mut before = [0, 0];
     for number in valid..facts.frames {
-        let count = file.read_full_at(HEADER + number * frame_bytes, &mut head)?;
-        if count < head.len() {
+        let offset = HEADER + number * frame_bytes;
+        if file.read_full_at(offset, &mut head)? < head.len() {
             break;
         }
-        if [be32(&head, 8), be32(&head, 12)] == facts.salts && be32(&head, 0) != 0 {
-            facts.lost_frames += 1;
-            facts.lost_commits += u64::from(be32(&head, 4) != 0);
-        } else {
+        let stored = [be32(&head, 16), be32(&head, 20)];
+        if [be32(&head, 8), be32(&head, 12)] != facts.salts || be32(&head, 0) == 0 {
             facts.leftover_frames += 1;
+        } else {
+            facts.lost_frames += 1;
+            // SQLite writes a frame's header and its page one after the other: a process killed in between leaves a
+            // header that ends a transaction over an older page. Only a whole frame that continues the one before it
+            // was a commit; the first bad frame continues nothing.
+            if number > valid && be32(&head, 4) != 0 {
+                file.read_full_at(offset + FRAME_HEADER as u64, &mut page)?;
+                let sums = checksum(before, &head[..8], big_endian);
+                facts.lost_commits += u64::from(checksum(sums, &page, big_endian) == stored);
+            }
         }
+        before = stored;
     }
     let count = file.read_full_at(HEADER + facts.frames * frame_bytes, &mut head)?;
     facts.partial_commit = count == head.len()

@@ -108,6 +108,25 @@ fn a_commit_that_ends_in_the_middle_of_its_frame_is_torn() {
 }
 
 #[test]
+fn a_process_killed_between_a_frames_header_and_its_page_leaves_no_tear() {
+    // Behind the end of the file.
+    let whole = ten();
+    let mut cut = whole.clone();
+    let length = cut.wal().len();
+    cut.wal().truncate(length - 4096);
+    let facts = cut.facts();
+    assert!(facts.wal.partial_commit && !facts.wal.is_torn());
+    // Over the page of an older generation, and then a shorter transaction before it.
+    let mut over = whole;
+    let last = usize::try_from(over.facts().wal.frames).unwrap() - 1;
+    frame(&mut over, last)[24..].fill(7);
+    frame(&mut over, last - 1)[24..].fill(8);
+    let facts = over.facts();
+    assert!(facts.wal.lost_frames >= 2);
+    assert_eq!((facts.wal.lost_commits, facts.wal.is_torn()), (0, false));
+}
+
+#[test]
 fn frames_of_an_older_generation_are_left_over_and_no_alarm() {
     let bench = Bench::new();
     let inserts = "INSERT INTO a(b) VALUES (zeroblob(2000));".repeat(10);
