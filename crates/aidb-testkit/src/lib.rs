@@ -15,6 +15,7 @@ pub mod machine;
 pub mod ran;
 pub mod stack;
 pub mod state;
+pub mod watch;
 
 pub use application::Application;
 pub use content::content;
@@ -23,3 +24,4 @@ pub use machine::{is_root, left_out};
 pub use ran::Ran;
 pub use stack::Stack;
 pub use state::tree_state;
+pub use watch::Watch;
