@@ -142,24 +142,29 @@ fn a_broken_ledger_is_moved_aside_and_said() {
     assert!(again.stderr.is_empty(), "{again}");
 }
 
-/// The header is whole, a page in the middle is not: found at the first use of it, not at the opening.
+/// The header is whole, and what comes after it, or one page at the end, is not: an opening alone does not find it.
 #[test]
-fn a_ledger_that_is_broken_further_in_does_not_keep_anything_from_being_held() {
-    let stack = kept();
-    let length = std::fs::metadata(ledger(&stack)).unwrap().len();
-    let file = std::fs::File::options()
-        .write(true)
-        .open(ledger(&stack))
-        .unwrap();
-    let junk = vec![0x5a; usize::try_from(length).unwrap() - 100];
-    std::os::unix::fs::FileExt::write_all_at(&file, &junk, 100).unwrap();
-    drop(file);
-    damage::empty_database(&stack.data().join("webui.db"));
-    let start = stack
-        .run("aidb-precheck check --at start open-webui")
-        .with(1);
-    assert!(start.stderr.contains("the ledger was broken"), "{start}");
-    assert!(stack.data().join("webui.db").exists());
+fn a_ledger_that_is_broken_further_in_is_moved_aside_too() {
+    for from_the_end in [false, true] {
+        let stack = kept();
+        let length = std::fs::metadata(ledger(&stack)).unwrap().len();
+        let from = if from_the_end { length - 4096 } else { 100 };
+        let file = std::fs::File::options()
+            .write(true)
+            .open(ledger(&stack))
+            .unwrap();
+        let junk = vec![0x5a; usize::try_from(length - from).unwrap()];
+        std::os::unix::fs::FileExt::write_all_at(&file, &junk, from).unwrap();
+        drop(file);
+        damage::empty_database(&stack.data().join("webui.db"));
+        let start = stack
+            .run("aidb-precheck check --at start open-webui")
+            .with(1);
+        assert!(start.stderr.contains("the ledger was broken"), "{start}");
+        assert!(stack.data().join("webui.db").exists());
+        let again = stack.run("aidb check").with(1);
+        assert!(again.stderr.is_empty(), "{again}");
+    }
 }
 
 #[test]
