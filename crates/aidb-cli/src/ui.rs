@@ -92,11 +92,15 @@ impl Ui {
         let _ = writeln!(std::io::stdout(), "{document:#}");
     }
 
-    /// Prints what was done: a line, or a document with these fields.
-    pub fn done(&self, line: &str, mut fields: serde_json::Value) {
+    /// Prints what was done: a line, or a document with these fields beside those that every document has.
+    pub fn done(&self, tool: &str, line: &str, fields: &serde_json::Value) {
         if self.common.json {
-            fields["schema"] = 1.into();
-            self.document(&fields);
+            let mut document =
+                serde_json::json!({ "schema": 1, "tool": tool, "verdict": Verdict::Pass });
+            for (key, value) in fields.as_object().into_iter().flatten() {
+                document[key] = value.clone();
+            }
+            self.document(&document);
         } else {
             self.line(plain(line));
         }

@@ -114,6 +114,8 @@ impl Ledger {
                 hint: Some("use the version of aidb that wrote it, or a newer one".into()),
             });
         }
+        // A page that is broken further in would be met at every use of it, and never be mended.
+        sound(&db).map_err(sqlite("check the ledger"))?;
         if version < VERSION {
             let transaction = db
                 .transaction_with_behavior(rusqlite::TransactionBehavior::Immediate)
@@ -379,6 +381,16 @@ fn known(snapshot: &Snapshot) -> KnownSnapshot {
             .map(|s| (s.name.clone(), s.seen.rows.clone()))
             .collect(),
     }
+}
+
+/// Says that the file is broken, if it is. The ledger is small: this takes a millisecond.
+fn sound(db: &Connection) -> rusqlite::Result<()> {
+    let said: String = db.query_row("pragma quick_check(1)", [], |r| r.get(0))?;
+    if said == "ok" {
+        return Ok(());
+    }
+    let corrupt = rusqlite::ffi::Error::new(rusqlite::ffi::SQLITE_CORRUPT);
+    Err(rusqlite::Error::SqliteFailure(corrupt, Some(said)))
 }
 
 fn is_broken(e: &rusqlite::Error) -> bool {

@@ -28,8 +28,9 @@ pub fn allow(
         guard.name
     );
     ui.done(
+        "aidb-precheck",
         &done,
-        serde_json::json!({ "allowed": { "guard": guard.name, "finding": finding } }),
+        &serde_json::json!({ "allowed": { "guard": guard.name, "finding": finding } }),
     );
     aidb_cli::units::start_again(&stack, &guard, ui);
     Ok(Verdict::Pass)
@@ -52,7 +53,7 @@ pub fn accept(common: &Common, guard: &str, reason: &str, ui: &mut Ui) -> anyhow
         Occasion::Report,
     );
     let damage = findings.iter().find(|f| {
-        let could_not = f.verdict() == Verdict::Unknown || f.id == FindingId::StoreUnreadable;
+        let could_not = f.verdict() == Verdict::Unknown;
         could_not || (f.severity == Severity::Hold && f.id != FindingId::ContractTableMissing)
     });
     if let Some(finding) = damage {
@@ -84,8 +85,9 @@ pub fn accept(common: &Common, guard: &str, reason: &str, ui: &mut Ui) -> anyhow
         guard.name
     );
     ui.done(
+        "aidb-precheck",
         &done,
-        serde_json::json!({ "accepted": { "guard": guard.name } }),
+        &serde_json::json!({ "accepted": { "guard": guard.name } }),
     );
     aidb_cli::units::start_again(&stack, &guard, ui);
     Ok(Verdict::Pass)

@@ -4,6 +4,7 @@ use std::time::{Duration, Instant};
 
 use aidb_cli::text::{count, plain, size, took};
 use aidb_cli::{Common, Ui, common::duration, snapshots};
+use aidb_core::Error;
 use aidb_core::guard::Guard;
 use aidb_core::judge::Verdict;
 use aidb_core::stack::Stack;
@@ -60,8 +61,17 @@ pub fn take(common: &Common, args: &Args, ui: &mut Ui) -> anyhow::Result<Verdict
             }
             Err(e) if guards.len() == 1 => return Err(e),
             Err(e) => {
-                ui.error(&e.context(format!("cannot take a snapshot of `{}`", guard.name)));
-                outcome.add(Verdict::Unknown);
+                let e = e.context(format!("cannot take a snapshot of `{}`", guard.name));
+                if outcome.busy.is_none() && is_busy(&e) {
+                    outcome.busy = Some(e);
+                } else {
+                    ui.error(&e);
+                    outcome.add(if is_busy(&e) {
+                        Verdict::Pass
+                    } else {
+                        Verdict::Unknown
+                    });
+                }
             }
         }
     }
@@ -70,13 +80,19 @@ pub fn take(common: &Common, args: &Args, ui: &mut Ui) -> anyhow::Result<Verdict
             "schema": 1, "tool": "aidb-snapshot", "verdict": outcome.verdict(), "snapshots": outcome.taken,
         }));
     }
-    Ok(outcome.verdict())
+    outcome.end(ui)
+}
+
+fn is_busy(error: &anyhow::Error) -> bool {
+    matches!(error.downcast_ref(), Some(Error::Busy { .. }))
 }
 
 #[derive(Default)]
 struct Outcome {
     taken: Vec<serde_json::Value>,
     verdicts: Vec<Verdict>,
+    /// The first guard that somebody else held: it makes the status, unless there is a graver one.
+    busy: Option<anyhow::Error>,
 }
 
 impl Outcome {
@@ -85,7 +101,21 @@ impl Outcome {
     }
 
     fn verdict(&self) -> Verdict {
-        Verdict::over(self.verdicts.iter().copied())
+        let busy = self.busy.as_ref().map(|_| Verdict::Unknown);
+        Verdict::over(self.verdicts.iter().copied().chain(busy))
+    }
+
+    /// Returns the verdict, or, if nothing graver happened, that one was busy.
+    fn end(self, ui: &Ui) -> anyhow::Result<Verdict> {
+        let verdict = Verdict::over(self.verdicts);
+        match self.busy {
+            Some(busy) if verdict < Verdict::Unknown => Err(busy),
+            Some(busy) => {
+                ui.error(&busy);
+                Ok(verdict)
+            }
+            None => Ok(verdict),
+        }
     }
 }
 

@@ -7,11 +7,22 @@
     reason = "a test that cannot be set up must fail"
 )]
 
+pub mod application;
+pub mod content;
 pub mod corpus;
+pub mod damage;
 pub mod fixture;
+pub mod machine;
+pub mod ran;
 pub mod stack;
 pub mod state;
+pub mod watch;
 
+pub use application::Application;
+pub use content::content;
 pub use fixture::unpack;
-pub use stack::{Ran, Stack};
+pub use machine::{is_root, left_out};
+pub use ran::Ran;
+pub use stack::Stack;
 pub use state::tree_state;
+pub use watch::Watch;

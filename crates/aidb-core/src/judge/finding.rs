@@ -45,7 +45,10 @@ impl Finding {
     /// Not having been able to find out is no pass, and no hold either.
     #[must_use]
     pub fn verdict(&self) -> Verdict {
-        let could_not = matches!(self.id, FindingId::CheckCouldNot | FindingId::CheckDeadline);
+        let could_not = matches!(
+            self.id,
+            FindingId::CheckCouldNot | FindingId::CheckDeadline | FindingId::StoreUnreadable
+        );
         match self.severity {
             Severity::Warn if could_not => Verdict::Unknown,
             severity => severity.into(),

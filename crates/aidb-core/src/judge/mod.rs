@@ -51,7 +51,7 @@ pub fn guard(
     occasion: Occasion,
 ) -> Vec<Finding> {
     let mut findings = Vec::new();
-    if let Some(finding) = presence::folder(guard, seen, memory) {
+    if let Some(finding) = presence::folder(guard, seen, memory, occasion) {
         findings.push(finding);
         return findings;
     }

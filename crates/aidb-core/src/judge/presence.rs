@@ -7,12 +7,17 @@ use crate::look::observation::{Form, GuardObservation, Place};
 use crate::memory::Memory;
 
 /// Judges the data folder itself.
-pub(super) fn folder(guard: &Guard, seen: &GuardObservation, memory: &Memory) -> Option<Finding> {
+pub(super) fn folder(
+    guard: &Guard,
+    seen: &GuardObservation,
+    memory: &Memory,
+    occasion: Occasion,
+) -> Option<Finding> {
     let known = guard.stores.iter().any(|s| memory.knows_data(&s.name))
         || (guard.stores.is_empty() && memory.proven.is_some());
     let (id, what) = match &seen.folder {
         Place::Folder => return None,
-        Place::Absent if !known => return None,
+        Place::Absent if !known => return never_was(guard, occasion),
         Place::Absent => (
             FindingId::StoreMissing,
             "the data folder is gone".to_owned(),
@@ -52,6 +57,17 @@ pub(super) fn folder(guard: &Guard, seen: &GuardObservation, memory: &Memory) ->
         path: Some(guard.data.clone()),
         evidence,
         next,
+        ..finding
+    })
+}
+
+/// No history: the first start makes the folder. Somebody who asks is told; the path may be mistyped.
+fn never_was(guard: &Guard, occasion: Occasion) -> Option<Finding> {
+    let what = "the data folder does not exist, and nothing is known of earlier data";
+    let finding = Finding::of_guard(FindingId::StoreMissing, Severity::Warn, what);
+    (occasion == Occasion::Report).then(|| Finding {
+        path: Some(guard.data.clone()),
+        evidence: Some(format!("looked for `{}`", guard.data.display())),
         ..finding
     })
 }

@@ -142,8 +142,16 @@ fn clear_abandoned(root: &Path) -> Result<()> {
     Ok(())
 }
 
-/// Removes a tree of ours, in which folders may be read-only.
+/// Removes a tree of ours, in which folders may be read-only. What is gone already is removed: the maker of a staging
+/// folder and whoever clears up may be at it at once.
 pub(crate) fn remove_tree(path: &Path) -> std::io::Result<()> {
+    match remove_all(path) {
+        Err(e) if e.kind() == std::io::ErrorKind::NotFound => Ok(()),
+        done => done,
+    }
+}
+
+fn remove_all(path: &Path) -> std::io::Result<()> {
     use std::os::unix::fs::PermissionsExt as _;
     let metadata = std::fs::symlink_metadata(path)?;
     if !metadata.is_dir() {
@@ -174,6 +182,12 @@ mod tests {
             .map(|_| Lock::guard(&vault, "webui", Mode::Shared, Duration::ZERO).unwrap())
             .collect();
         assert_eq!(readers.len(), 2);
+    }
+
+    #[test]
+    fn what_is_gone_already_is_removed() {
+        let folder = tempfile::tempdir().unwrap();
+        remove_tree(&folder.path().join("gone")).unwrap();
     }
 
     #[test]

@@ -73,15 +73,15 @@ pub fn prove(vault: &Vault, snapshot: &Snapshot, request: &Request) -> Result<Sn
     };
     let seen = scan::guard(&manifest.settings, &data, &way);
     if let Some(why) = could_not(&seen) {
-        set_mode(&data, &databases, 0o400)?;
+        // The databases stay writable, by which is seen that they may be folded and the manifest does not know it.
         return Err(Error::CouldNot {
             what: format!("`{}` could not be checked: {why}", snapshot.id()),
             hint: None,
         });
     }
     refresh(&mut manifest, &data, &databases)?;
-    set_mode(&data, &databases, 0o400)?;
     write_json(&snapshot.path.join("manifest.json"), &manifest)?;
+    set_mode(&data, &databases, 0o400)?;
 
     let proof = judge(&snapshot, &manifest, &seen, request.memory)?;
     let met = proof.findings.iter().all(|f| f.severity < Severity::Hold);

@@ -1,0 +1,170 @@
+//! Data folders that are none, are not there, or may not be read.
+
+use std::os::unix::fs::PermissionsExt;
+
+use aidb_testkit::{Stack, tree_state};
+
+use crate::{AIDB, SMALL, kept, with};
+
+#[test]
+fn a_data_folder_that_is_a_file() {
+    let stack = Stack::new(AIDB);
+    std::fs::write(stack.data(), "not a folder").unwrap();
+    insta::assert_snapshot!(stack.run("aidb check"), @"
+    hold  open-webui  the data folder is a file  [store.special-file]
+          or let it pass once:   BIN/aidb allow open-webui store.special-file --reason 'I have looked at it'
+    --- status 1
+    ");
+    insta::assert_snapshot!(stack.run("aidb take"), @"
+    --- stderr
+    error: open the data folder `~/ai/open-webui`
+      caused by: Not a directory (os error 20)
+    --- status 3
+    ");
+    let _ = stack
+        .run("aidb-precheck check --at start open-webui")
+        .with(1);
+    assert_eq!(
+        std::fs::read_to_string(stack.data()).unwrap(),
+        "not a folder"
+    );
+}
+
+#[test]
+fn a_data_folder_that_never_was() {
+    let stack = Stack::new(AIDB);
+    insta::assert_snapshot!(stack.run("aidb check"), @"
+    warn  open-webui  the data folder does not exist, and nothing is known of earlier data  [store.missing]
+          looked for `~/ai/open-webui`
+    --- status 0
+    ");
+    insta::assert_snapshot!(stack.run("aidb take"), @"
+    --- stderr
+    error: open the data folder `~/ai/open-webui`
+      caused by: No such file or directory (os error 2)
+    --- status 3
+    ");
+    insta::assert_snapshot!(stack.run("aidb-precheck check --at switch"), @"
+    ok    open-webui
+    --- status 0
+    ");
+    assert!(!stack.data().exists());
+    insta::assert_snapshot!(stack.run("aidb-precheck check --at start open-webui"), @"
+    ok    open-webui/chats  not there yet
+    ok    open-webui/uploads  not there yet
+    ok    open-webui/vectors  not there yet
+    --- status 0
+    ");
+    let mode = std::fs::metadata(stack.data())
+        .unwrap()
+        .permissions()
+        .mode();
+    assert_eq!(mode & 0o777, 0o700);
+}
+
+#[test]
+fn a_data_folder_that_is_gone_is_held_and_not_made_anew() {
+    let stack = kept();
+    std::fs::remove_dir_all(stack.data()).unwrap();
+    insta::assert_snapshot!(stack.run("aidb-precheck check --at start open-webui"), @"
+    hold  open-webui  the data folder is gone  [store.missing]
+          the newest proven snapshot is `open-webui/000001-TIME-manual`
+          bring it back:         BIN/aidb restore open-webui
+          or let it pass once:   BIN/aidb allow open-webui store.missing --reason 'I have looked at it'
+    --- status 1
+    ");
+    assert!(!stack.data().exists());
+    insta::assert_snapshot!(stack.run("aidb take"), @"
+    --- stderr
+    error: open the data folder `~/ai/open-webui`
+      caused by: No such file or directory (os error 2)
+    --- status 3
+    ");
+    let _ = stack.run("aidb verify").with(0);
+}
+
+/// Known from a healthy look alone: no snapshot was ever taken.
+#[test]
+fn a_data_folder_that_is_gone_and_was_only_looked_at_is_held() {
+    let stack = with(SMALL);
+    let _ = stack.run("aidb check").with(0);
+    std::fs::remove_dir_all(stack.data()).unwrap();
+    insta::assert_snapshot!(stack.run("aidb-precheck check --at start open-webui"), @"
+    hold  open-webui  the data folder is gone  [store.missing]
+          or let it pass once:   BIN/aidb allow open-webui store.missing --reason 'I have looked at it'
+    --- status 1
+    ");
+}
+
+#[test]
+fn a_data_folder_that_may_not_be_read_is_no_missing_one() {
+    let stack = kept().as_plain_user();
+    let before = tree_state(&stack.data());
+    std::fs::set_permissions(stack.data(), PermissionsExt::from_mode(0o000)).unwrap();
+    let start = stack.run("aidb-precheck check --at start open-webui");
+    let take = stack.run("aidb take");
+    std::fs::set_permissions(stack.data(), PermissionsExt::from_mode(0o755)).unwrap();
+    insta::assert_snapshot!(start, @"
+    ??    open-webui  the data folder may not be looked at: open the data folder `~/ai/open-webui`: Permission denied (os error 13)  [store.unreadable]
+    --- status 3
+    ");
+    insta::assert_snapshot!(take, @"
+    --- stderr
+    error: open the data folder `~/ai/open-webui`
+      caused by: Permission denied (os error 13)
+    --- status 3
+    ");
+    let names =
+        |state: std::collections::BTreeMap<String, String>| state.into_keys().collect::<Vec<_>>();
+    assert_eq!(names(tree_state(&stack.data())), names(before));
+    let _ = stack.run("aidb verify").with(0);
+    let _ = stack.run("aidb check").with(0);
+}
+
+/// A mistyped path is no application that came up with its data.
+#[test]
+fn verification_does_not_pass_a_folder_that_is_not_there_or_may_not_be_read() {
+    let stack = Stack::new(AIDB);
+    insta::assert_snapshot!(stack.run("aidb init-verify"), @"
+    hold  open-webui  the data folder does not exist, and nothing is known of earlier data  [store.missing]
+          looked for `~/ai/open-webui`
+    --- status 1
+    ");
+    let stack = with(SMALL).as_plain_user();
+    std::fs::set_permissions(
+        stack.data().join("webui.db"),
+        PermissionsExt::from_mode(0o000),
+    )
+    .unwrap();
+    let _ = stack.run("aidb init-verify").with(3);
+    std::fs::set_permissions(stack.data(), PermissionsExt::from_mode(0o000)).unwrap();
+    let _ = stack.run("aidb init-verify").with(3);
+    std::fs::set_permissions(stack.data(), PermissionsExt::from_mode(0o755)).unwrap();
+}
+
+#[test]
+fn a_database_that_may_not_be_read_is_said_and_never_counts_as_kept() {
+    let stack = kept().as_plain_user();
+    let database = stack.data().join("webui.db");
+    std::fs::set_permissions(&database, PermissionsExt::from_mode(0o000)).unwrap();
+    insta::assert_snapshot!(stack.run("aidb check"), @"
+    ??    open-webui/chats  it may not be read: Permission denied (os error 13)  [store.unreadable]
+    ok    open-webui/uploads  read
+    ok    open-webui/vectors  not there yet
+    --- status 3
+    ");
+    insta::assert_snapshot!(stack.run("aidb take"), @"
+    kept open-webui/000002-TIME-manual  4 files, 20.4 KiB, SIZE written, NOT PROVEN, in TIME
+    hold  open-webui/chats  `webui.db` is not in the snapshot  [store.missing]
+    hold  open-webui  `webui.db` could not be kept: cannot be read: Permission denied (os error 13)  [store.unreadable]
+    --- stderr
+    warn  `webui.db` is not in it: cannot be read: Permission denied (os error 13)
+    --- status 1
+    ");
+    let newest = stack.run("aidb list --json").json();
+    let snapshots = newest["snapshots"].as_array().unwrap();
+    assert!(
+        snapshots.iter().skip(1).all(|s| s["proven"] == false),
+        "{newest:#}"
+    );
+}

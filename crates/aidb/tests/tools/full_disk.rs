@@ -1,0 +1,87 @@
+//! A vault on a disk that gets full.
+
+use std::process::Command;
+
+use aidb_testkit::{left_out, tree_state};
+
+use crate::{SMALL, with};
+
+/// In a mount namespace of its own the vault is a disk of 4 MiB: the first snapshot fits, the second does not.
+#[test]
+fn a_take_on_a_full_disk_says_how_much_is_free_and_loses_nothing() {
+    let stack = with(SMALL);
+    let vault = stack.vault();
+    std::fs::create_dir(&vault).unwrap();
+    let script = r#"
+        mount -t tmpfs -o size=4m vault "$VAULT" || exit 100
+        aidb take; echo "first: $?"
+        head -c 8388608 /dev/urandom > "$DATA/uploads/large"
+        touch -d 2026-01-01 "$DATA/uploads/large"
+        (cd "$DATA"; find . -type f -exec stat -c '%n %i %Y %Z %a %u %s' {} + | sort) > before
+        aidb take; echo "second: $?"
+        (cd "$DATA"; find . -type f -exec stat -c '%n %i %Y %Z %a %u %s' {} + | sort) | cmp - before && echo untouched
+        ls -A "$VAULT/.staging"
+        aidb verify; echo "verify: $?"
+        aidb list -q; echo "list: $?"
+        rm "$DATA/uploads/large"
+        aidb take; echo "third: $?"
+    "#;
+    let mut unshare = Command::new("unshare");
+    unshare.args([
+        "--user",
+        "--map-root-user",
+        "--mount",
+        "/bin/sh",
+        "-c",
+        script,
+    ]);
+    if aidb_testkit::is_root() {
+        unshare = Command::new("unshare");
+        unshare.args(["--mount", "/bin/sh", "-c", script]);
+    }
+    let bare = stack.command("aidb");
+    let path = format!(
+        "{}:/usr/bin:/bin:/usr/sbin:/sbin",
+        std::path::Path::new(crate::AIDB)
+            .parent()
+            .unwrap()
+            .display()
+    );
+    unshare
+        .env_clear()
+        .envs(bare.get_envs().filter_map(|(k, v)| Some((k, v?))))
+        .env("PATH", path)
+        .env("VAULT", &vault)
+        .env("DATA", stack.data())
+        .current_dir(stack.home());
+    let uploads = tree_state(&stack.data().join("uploads"));
+    let Ok(output) = unshare.output() else {
+        return left_out("the full disk", "`unshare` is not installed");
+    };
+    if !matches!(output.status.code(), Some(0)) {
+        return left_out("the full disk", &String::from_utf8_lossy(&output.stderr));
+    }
+    let ran = stack.ran(Command::new("printf").arg("%s").arg(format!(
+        "{}--- stderr\n{}",
+        String::from_utf8_lossy(&output.stdout),
+        String::from_utf8_lossy(&output.stderr)
+    )));
+    insta::assert_snapshot!(ran, @"
+    kept open-webui/000001-TIME-manual  5 files, 632 KiB, SIZE written, proven, in TIME
+    first: 0
+    second: 3
+    untouched
+    .lock
+    ok    open-webui/000001-TIME-manual
+    verify: 0
+    list: 0
+    kept open-webui/000002-TIME-manual  5 files, 632 KiB, SIZE written, proven, in TIME
+    third: 0
+    --- stderr
+    error: the disk of the vault `~/vault` is full, found N MiB free; nothing was kept, and nothing was lost
+      hint: free some space, lower `keep`, or move `vault`
+    --- status 0
+    ");
+    let uploads_now = tree_state(&stack.data().join("uploads"));
+    assert_eq!(uploads.len(), uploads_now.len());
+}

@@ -1,0 +1,50 @@
+//! The tools together, as people and units run them, on files that real applications wrote.
+
+#![allow(
+    clippy::unwrap_used,
+    clippy::disallowed_methods,
+    reason = "a test that cannot be set up must fail"
+)]
+
+mod application;
+mod bad_folder;
+mod bad_settings;
+mod discovered;
+mod documents;
+mod full_disk;
+mod held;
+mod killed;
+mod ledger;
+mod next_steps;
+mod odd_files;
+mod originals;
+mod restored;
+mod round_trip;
+mod several;
+mod shell;
+mod snapshots;
+mod two_runs;
+mod untouched;
+
+use aidb_testkit::Stack;
+
+/// The program that `aidb` names; the other tools lie beside it.
+const AIDB: &str = env!("CARGO_BIN_EXE_aidb");
+
+/// A healthy folder whose newest chats are in the write-ahead log.
+const LARGE: &str = "openwebui-0.12.4-large";
+
+/// A healthy folder of few bytes, in rollback mode.
+const SMALL: &str = "openwebui-0.6.38-small";
+
+/// Lays out a home with a packed fixture as the data folder.
+fn with(fixture: &str) -> Stack {
+    Stack::with(AIDB, fixture)
+}
+
+/// Lays out a home with a small data folder of which a proven snapshot exists.
+fn kept() -> Stack {
+    let stack = with(SMALL);
+    let _ = stack.run("aidb take").with(0);
+    stack
+}
