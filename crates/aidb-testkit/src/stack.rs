@@ -233,3 +233,17 @@ impl Stack {
         self.tools = copies;
     }
 }
+
+impl Drop for Stack {
+    /// A folder that came back without write permission cannot be removed by its own user.
+    fn drop(&mut self) {
+        use std::os::unix::fs::PermissionsExt as _;
+        let mut pending = vec![self.home().to_owned()];
+        while let Some(folder) = pending.pop() {
+            let _ = std::fs::set_permissions(&folder, std::fs::Permissions::from_mode(0o700));
+            let entries = std::fs::read_dir(&folder).into_iter().flatten().flatten();
+            let folders = entries.filter(|e| e.file_type().is_ok_and(|t| t.is_dir()));
+            pending.extend(folders.map(|e| e.path()));
+        }
+    }
+}
