@@ -1,0 +1,1 @@
+{ writeText, home-manager }: writeText "aidb-options.md" "to be written\n"
