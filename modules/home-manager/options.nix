@@ -354,7 +354,7 @@ in
     };
 
     internal = mkOption {
-      type = types.attrsOf types.unspecified;
+      type = types.lazyAttrsOf types.unspecified;
       default = { };
       internal = true;
       visible = false;

@@ -20,6 +20,8 @@ let
       }
       ++ [
         {
+          # The manual needs a part of nixpkgs that the stand-in has not.
+          manual.manpages.enable = lib.mkDefault false;
           nixpkgs = { inherit (pkgs) config overlays; };
           home = {
             username = lib.mkDefault "alice";
@@ -34,6 +36,9 @@ in
 {
   inherit config;
   inherit (evaluated) options;
+  # Ours alone: Home Manager's own look at files that are not built.
+  assertions = config.services.aidb.internal.assertions or [ ];
+  warnings = config.services.aidb.internal.warnings or [ ];
   quadlets = lib.listToAttrs (
     map (
       q: lib.nameValuePair "${q.serviceName}.${q.resourceType}" q.source

@@ -1,0 +1,77 @@
+# Part of tests/nix/run: what needs a build. Sourced there.
+
+build() { nix build --impure --no-link --print-out-paths "$@"; }
+
+if evaluate --json --expr "$tests.built.laws" > "$work/laws" 2> "$work/error"; then tell "$work/laws"
+else fail 'generations evaluate' "$(tail -n 40 "$work/error")"; fi
+
+# The tools themselves, and what they say of every example's settings.
+check 'the tools build' build "${flake[@]}"
+while IFS= read -r name; do
+  check "stack.json of $name: the tool takes it" build --expr "$tests.built.stacks.\"$name\""
+done < <(evaluate --json --expr "builtins.attrNames $tests.examples" | jq -r '.[]')
+
+# Units as systemd reads them: of quadlets, made by Podman's own generator, and ours.
+if four=$(build --expr "$tests.built.four" 2> "$work/error"); then
+  pass 'a generation with the real tools builds'
+  if command -v systemd-analyze > /dev/null; then
+    # %E/aidb/bin is where the tools are, as at home.
+    mkdir -p "$work/config/aidb" "$work/run"
+    chmod 700 "$work/run"
+    cp -rL "$four/home-files/.config/systemd" "$work/config/systemd"
+    ln -s "$(readlink -f "$four/home-files/.config/aidb/bin")" "$work/config/aidb/bin"
+    verify() {
+      XDG_CONFIG_HOME=$work/config XDG_RUNTIME_DIR=$work/run systemd-analyze --user --man=no verify "$work"/config/systemd/user/aidb-*.{service,timer} > "$work/verify" 2>&1 || { cat "$work/verify"; return 1; }
+      # Complaints about a unit of ours, or a key that systemd does not know in any.
+      ! grep -E '(^|/)aidb-[^ ]*: |Unknown key|Failed to parse' "$work/verify"
+    }
+    check 'systemd reads the units' verify
+  else echo 'left out: systemd reads the units (there is no systemd-analyze)'; fi
+else fail 'a generation with the real tools builds' "$(tail -n 40 "$work/error")"; fi
+
+# The gate in the real activation script, with tools that answer as they are told.
+declare -A generation
+for gate in hold warn; do
+  generation[$gate]=$(build --expr "$tests.built.gated.$gate" 2> "$work/error") || { fail "a generation with gate = $gate" "$(tail -n 40 "$work/error")"; generation[$gate]=; }
+done
+# gate NAME GATE STATUS EXPECTED [VARIABLE...]: runs the activation up to the gate, whose tool ends with STATUS.
+# EXPECTED is "goes on" or "refused".
+gate() {
+  local name=$1 gate=$2 status=$3 expected=$4 found; shift 4
+  rm -rf "$work/home" "$work/stand-in"; mkdir -p "$work/home" "$work/stand-in"
+  echo "$status" > "$work/stand-in/aidb-precheck"
+  # Up to the gate: what comes after it would need a user of that name.
+  sed '/^_iNote "Activating %s" "writeBoundary"/,$d' "${generation[$gate]}/activate" > "$work/activate"
+  echo 'echo PAST THE GATE' >> "$work/activate"
+  env -i HOME="$work/home" USER="$(id -un)" PATH="$PATH" NIX_CONFIG="$NIX_CONFIG" SKIP_SANITY_CHECKS=1 STAND_IN="$work/stand-in" "$@" bash "$work/activate" > "$work/said" 2>&1 || true
+  if grep -q 'PAST THE GATE' "$work/said"; then found='goes on'; else found=refused; fi
+  if [ "$found" = "$expected" ]; then pass "gate: $name: $expected"; else fail "gate: $name: expected $expected, found $found" "$(tail -n 20 "$work/said")"; fi
+}
+if [ -n "${generation[hold]}" ] && [ -n "${generation[warn]}" ]; then
+  gate 'all is well' hold 0 'goes on'
+  check 'gate: the tools are called as they promise' grep -qE '^aidb-precheck --config …-stack.json check --at switch --deadline 10s --to …-home-manager-generation$' "$work/stand-in/calls"
+  check 'gate: what a crash left is rescued first' test "$(head -n 4 "$work/stand-in/calls")" = "$(for g in mindsdb ollama open-webui qdrant; do echo "aidb-snapshot --config …-stack.json -q rescue $g"; done)"
+  check 'gate: it says nothing of its own when all is well' bash -c '! grep -q aidb: "$0"' "$work/said"
+  gate 'held' hold 1 refused
+  check 'gate: a refusal says how to go on' grep -q 'AIDB_GATE=warn home-manager switch' "$work/said"
+  for status in 2 3 4 101; do gate "status $status" hold "$status" 'goes on'; done
+  gate 'held, AIDB_GATE=warn' hold 1 'goes on' AIDB_GATE=warn
+  gate 'held, gate = "warn"' warn 1 'goes on'
+  gate 'held, dry run' hold 1 'goes on' DRY_RUN=1
+  check 'gate: a dry run says so to the tool, and rescues nothing' bash -c 'grep -q -- --dry-run "$0" && ! grep -q rescue "$0"' "$work/stand-in/calls"
+  order() {
+    sed -n 's/^_iNote "Activating %s" "\(.*\)"/\1/p' "${generation[hold]}/activate" > "$work/order"
+    local before=0 at
+    for entry in checkLinkTargets aidbGate writeBoundary linkGeneration reloadSystemd podmanQuadletCleanup aidbHeld; do
+      at=$(grep -nxF "$entry" "$work/order" | cut -d: -f1)
+      [ -n "$at" ] && [ "$at" -gt "$before" ] || { echo "$entry is not where it belongs:"; cat "$work/order"; return 1; }
+      before=$at
+    done
+  }
+  check 'the gate stands before writeBoundary, the last word after podmanQuadletCleanup' order
+  dry() {
+    rm -rf "$work/home"; mkdir "$work/home"
+    env -i HOME="$work/home" USER="$(id -un)" PATH="$PATH" NIX_CONFIG="$NIX_CONFIG" SKIP_SANITY_CHECKS=1 DRY_RUN=1 "${generation[hold]}/activate" && [ ! -e "$work/home/.config" ]
+  }
+  check 'the whole activation, as a dry run, writes nothing' dry
+fi
