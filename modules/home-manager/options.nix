@@ -169,7 +169,7 @@ in
       default = false;
       example = true;
       description = ''
-        Whether to protect the data of containers; this starts no application, also none that is named AIDB. Every
+        Whether to protect the data of containers; this starts no application, not even one named AIDB. Every
         container of `services.podman.containers` whose image is known is guarded: its data is looked at before a start,
         kept before a stop and before a switch, and once a day.
       '';

@@ -75,6 +75,7 @@ in
 
   # With the real tools, and with the stand-in.
   four = (generation [ aidb examples.four-containers ]).activationPackage;
+  own = (generation [ aidb examples.own-application ]).activationPackage;
   gated = lib.genAttrs [ "hold" "warn" ] (
     gate:
     (generation [

@@ -11,29 +11,31 @@ while IFS= read -r name; do
   check "stack.json of $name: the tool takes it" build --expr "$tests.built.stacks.\"$name\""
 done < <(evaluate --json --expr "builtins.attrNames $tests.examples" | jq -r '.[]')
 
-# Units as systemd reads them: of quadlets, made by Podman's own generator, and ours.
-if four=$(build --expr "$tests.built.four" 2> "$work/error"); then
-  pass 'a generation with the real tools builds'
+# Units as systemd reads them: those of quadlets, made by Podman's own generator, and ours.
+reads() { # reads GENERATION UNIT...: the units that are not Home Manager's are made up
+  local folder unit; folder=$(mktemp -d -p "$work"); units=$folder/systemd/user
+  local generation=$1; shift
+  mkdir -p "$folder/aidb" "$folder/run"; chmod 700 "$folder/run"
+  cp -rP "$generation/home-files/.config/systemd" "$folder/systemd"; chmod -R u+w "$folder/systemd"
+  # %E/aidb/bin, as at home.
+  ln -s "$(readlink -f "$generation/home-files/.config/aidb/bin")" "$folder/aidb/bin"
+  for unit in "$@"; do printf '[Service]\nExecStart=/bin/true\n' > "$units/$unit"; done
+  # Templates are read as an instance.
+  cp "$units/aidb-verify@.service" "$units/aidb-verify@podman-ollama.service"
+  cp "$units/aidb-alert@.service" "$units/aidb-alert@podman-ollama.service.service"
+  [ -e "$units/podman-ollama.service" ] || printf '[Service]\nExecStart=/bin/true\n' > "$units/podman-ollama.service"
+  XDG_CONFIG_HOME=$folder XDG_RUNTIME_DIR=$folder/run systemd-analyze --user --man=no verify \
+    "$units"/aidb-*[!@].service "$units"/aidb-*.timer "$units"/podman-*.service > "$folder/verify" 2>&1 || { cat "$folder/verify"; return 1; }
+  # It complains about some things and is content all the same.
+  ! grep -E 'aidb|Unknown|Failed' "$folder/verify"
+}
+if four=$(build --expr "$tests.built.four" 2> "$work/error") && own=$(build --expr "$tests.built.own" 2> "$work/error"); then
+  pass 'generations with the real tools build'
   if command -v systemd-analyze > /dev/null; then
-    # %E/aidb/bin is where the tools are, as at home.
-    mkdir -p "$work/config/aidb" "$work/run"
-    chmod 700 "$work/run"
-    cp -rP "$four/home-files/.config/systemd" "$work/config/systemd"
-    chmod -R u+w "$work/config/systemd"
-    ln -s "$(readlink -f "$four/home-files/.config/aidb/bin")" "$work/config/aidb/bin"
-    # Templates are read as an instance.
-    units=$work/config/systemd/user
-    cp "$units/aidb-verify@.service" "$units/aidb-verify@podman-ollama.service"
-    cp "$units/aidb-alert@.service" "$units/aidb-alert@podman-ollama.service.service"
-    verify() {
-      XDG_CONFIG_HOME=$work/config XDG_RUNTIME_DIR=$work/run systemd-analyze --user --man=no verify \
-        "$units"/aidb-*[!@].service "$units"/aidb-*.timer "$units"/podman-*.service > "$work/verify" 2>&1 || { cat "$work/verify"; return 1; }
-      # It complains about some things and is content all the same.
-      ! grep -E 'aidb|Unknown|Failed' "$work/verify"
-    }
-    check 'systemd reads the units' verify
+    check 'systemd reads the units' reads "$four"
+    check 'systemd reads the companions of units that are not in services.podman' reads "$own" paperless.service aidb-app.service
   else echo 'left out: systemd reads the units (there is no systemd-analyze)'; fi
-else fail 'a generation with the real tools builds' "$(tail -n 40 "$work/error")"; fi
+else fail 'generations with the real tools build' "$(tail -n 40 "$work/error")"; fi
 
 # The gate in the real activation script, with tools that answer as they are told.
 declare -A generation

@@ -98,6 +98,16 @@ in
     ) (lib.attrNames on.config.services.podman.containers)
   ) (lib.attrNames examples);
 
+  "every option has a type, a default, an example and a description" = lib.concatMap (
+    option:
+    lib.concatMap (part: lib.optional (!option ? ${part}) "${option.name}: no ${part}") [
+      "type"
+      "default"
+      "example"
+      "description"
+    ]
+  ) (lib.filter (o: o.visible && !o.internal) (lib.optionAttrSetToDocList (with' four [ ]).options.services.aidb));
+
   "no unit names a store path of the tools" =
     lib.concatMap (
       name:
