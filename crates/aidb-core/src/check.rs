@@ -7,15 +7,17 @@ use jiff::Timestamp;
 
 use crate::capture::Root;
 use crate::error::Result;
-use crate::guard::{Guard, Uninitialised};
+use crate::guard::{Damaged, Guard, Uninitialised};
 use crate::heal;
 use crate::judge::{self, Finding, FindingId, Occasion, Severity};
-use crate::look::observation::{Database, GuardObservation, Place, StoreObservation};
+use crate::look::observation::{GuardObservation, Place, StoreObservation};
 use crate::look::scan::{self, told};
 use crate::look::{Depth, Way, Where};
 use crate::memory::{Memory, Seen};
 use crate::report::{Checked, GuardReport, StoreReport};
 use crate::stack::Stack;
+use crate::vault::lock::{Lock, Mode};
+use crate::vault::restore;
 
 /// How to check.
 #[derive(Debug, Clone, Copy)]
@@ -28,23 +30,47 @@ pub struct How {
     pub deadline: Duration,
 }
 
+/// How long a start waits for whoever holds the guard before it heals.
+const PATIENCE: Duration = Duration::from_secs(10);
+
 /// Checks one guard.
 pub fn check(stack: &mut Stack, guard: &Guard, how: How) -> GuardReport {
     let memory = stack.memory(guard);
-    let mut made_folder = None;
+    let mut healed = Vec::new();
+    healed.extend(unfinished_restore(stack, guard, how.occasion));
     if how.occasion == Occasion::Start {
-        made_folder = make_folder(guard, &memory);
+        healed.extend(make_folder(guard, &memory));
     }
-    let seen = match look(stack, guard, how) {
-        Ok(seen) => seen,
-        Err(e) => {
-            let what = format!("no private copy can be made: {}", told(&e));
-            let finding = Finding::of_guard(FindingId::CheckCouldNot, Severity::Warn, &what);
-            return GuardReport::new(&guard.name, vec![finding], Vec::new());
-        }
+    let (mut seen, mut findings) = match look_and_judge(stack, guard, how, &memory) {
+        Ok(judged) => judged,
+        Err(report) => return report,
     };
-    let mut findings = judge::guard(guard, &seen, &memory, how.occasion);
-    findings.extend(made_folder);
+    if how.occasion == Occasion::Start
+        && is_damaged(&findings)
+        && guard.policy.damaged == Damaged::Restore
+    {
+        match restore_newest(stack, guard) {
+            Ok(done) => {
+                healed.push(done);
+                (seen, findings) = match look_and_judge(stack, guard, how, &memory) {
+                    Ok(judged) => judged,
+                    Err(report) => return report,
+                };
+            }
+            Err(e) => {
+                let what = format!(
+                    "the newest proven snapshot could not be restored: {}",
+                    told(&e)
+                );
+                healed.push(Finding::of_guard(
+                    FindingId::CheckCouldNot,
+                    Severity::Warn,
+                    &what,
+                ));
+            }
+        }
+    }
+    findings.extend(healed);
     if how.occasion == Occasion::Start {
         quarantine(stack, guard, &seen, &memory, &mut findings);
         use_tokens(stack, guard, &mut findings);
@@ -59,6 +85,106 @@ pub fn check(stack: &mut Stack, guard: &Guard, how: How) -> GuardReport {
     GuardReport::new(&guard.name, findings, stores)
 }
 
+fn look_and_judge(
+    stack: &Stack,
+    guard: &Guard,
+    how: How,
+    memory: &Memory,
+) -> Result<(GuardObservation, Vec<Finding>), GuardReport> {
+    match look(stack, guard, how) {
+        Ok(seen) => {
+            let findings = judge::guard(guard, &seen, memory, how.occasion);
+            Ok((seen, findings))
+        }
+        Err(e) => {
+            let what = format!("no private copy can be made: {}", told(&e));
+            let finding = Finding::of_guard(FindingId::CheckCouldNot, Severity::Warn, &what);
+            Err(GuardReport::new(&guard.name, vec![finding], Vec::new()))
+        }
+    }
+}
+
+/// Completes a restore that was interrupted; only at start, when nothing runs on the data.
+fn unfinished_restore(stack: &Stack, guard: &Guard, occasion: Occasion) -> Option<Finding> {
+    let id = FindingId::RestoreUnfinished;
+    match restore::is_unfinished(&stack.vault, guard) {
+        Ok(false) => return None,
+        Ok(true) if occasion != Occasion::Start => {
+            let finding = Finding::of_guard(id, Severity::Warn, "a restore was interrupted");
+            return Some(Finding {
+                evidence: Some("the next start completes it".into()),
+                ..finding
+            });
+        }
+        Ok(true) | Err(_) => {}
+    }
+    let done = Lock::guard(&stack.vault, &guard.name, Mode::Exclusive, PATIENCE)
+        .and_then(|_lock| restore::finish(&stack.vault, guard));
+    Some(match done {
+        Ok(finished) => {
+            let kept =
+                finished.map(|f| format!("what was there is kept: `{}`", f.put_aside.display()));
+            Finding {
+                evidence: kept,
+                ..Finding::of_guard(id, Severity::Info, "an interrupted restore was completed")
+            }
+        }
+        // Half of one state and half of another is nothing to start on.
+        Err(e) => {
+            let finding = Finding::of_guard(
+                id,
+                Severity::Hold,
+                "a restore was interrupted and cannot be completed",
+            );
+            Finding {
+                evidence: Some(told(&e)),
+                next: vec![judge::allow(&guard.name, id)],
+                ..finding
+            }
+        }
+    })
+}
+
+fn is_damaged(findings: &[Finding]) -> bool {
+    let ids = [
+        FindingId::SqliteNotSqlite,
+        FindingId::SqliteTruncated,
+        FindingId::SqliteDamaged,
+        FindingId::SqliteIndexDisagrees,
+        FindingId::SqliteWalForeign,
+        FindingId::SqliteJournalForeign,
+    ];
+    findings
+        .iter()
+        .any(|f| f.severity == Severity::Hold && ids.contains(&f.id))
+}
+
+/// Restores by policy: what is damaged is put aside, never deleted.
+fn restore_newest(stack: &mut Stack, guard: &Guard) -> Result<Finding> {
+    let lock = Lock::guard(&stack.vault, &guard.name, Mode::Exclusive, PATIENCE)?;
+    let snapshot = stack.snapshot(&guard.name)?;
+    let restored = restore::restore(&stack.vault, guard, &snapshot, &restore::Options::default())?;
+    drop(lock);
+    if let Ok(ledger) = stack.ledger() {
+        let _ = ledger.note_event(
+            &guard.name,
+            "restore",
+            &format!("{}, by policy", snapshot.id()),
+        );
+    }
+    let what = format!(
+        "the data was damaged and was restored from `{}`, as the policy says",
+        snapshot.id()
+    );
+    let kept = restored
+        .put_aside
+        .map(|p| format!("what was there is kept: `{}`", p.display()));
+    Ok(Finding {
+        evidence: kept,
+        ..Finding::of_guard(FindingId::SqliteDamaged, Severity::Warn, &what)
+    })
+}
+
 /// Looks at a guard's live folder.
 pub fn look(stack: &Stack, guard: &Guard, how: How) -> Result<GuardObservation> {
     let scratch = stack.scratch()?;
@@ -67,6 +193,10 @@ pub fn look(stack: &Stack, guard: &Guard, how: How) -> Result<GuardObservation> 
         depth: how.depth,
         deadline: Instant::now() + how.deadline,
         place: Where::Live(scratch.path()),
+        mount: guard
+            .mount
+            .as_deref()
+            .map(|mount| (mount, guard.data.as_path())),
     };
     Ok(scan::guard(guard, &guard.data, &way))
 }
@@ -124,10 +254,7 @@ fn quarantine(
     }
     for (store, seen) in guard.stores.iter().zip(&seen.stores) {
         let is_empty = matches!(seen.place, Place::File(_))
-            && seen
-                .database
-                .as_ref()
-                .is_some_and(Database::never_initialised);
+            && seen.database.as_ref().is_some_and(|d| d.never_initialised);
         if !is_empty || memory.knows_data(&store.name) {
             continue;
         }

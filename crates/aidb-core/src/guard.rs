@@ -108,6 +108,9 @@ pub struct Contract {
     pub tables: Vec<String>,
     /// Tables that must be there once another one is: key present implies all of the values.
     pub tables_when: BTreeMap<String, Vec<String>>,
+    /// Tables that a finished migration leaves once another one is there; without them one has stopped half-way.
+    #[serde(default)]
+    pub expected_when: BTreeMap<String, Vec<String>>,
     /// Tables whose row count never falls below its high-water mark.
     pub never_shrink: Vec<String>,
     /// Tables whose row count may fall by at most this many percent of its high-water mark.

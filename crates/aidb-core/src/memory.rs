@@ -16,8 +16,20 @@ pub struct Seen {
     pub identity: Vec<String>,
     /// Sizes of the store's files added up.
     pub size_bytes: u64,
+    /// How far the write-ahead log reached, if there was one.
+    #[serde(default)]
+    pub log: Option<LogMark>,
     /// The main file's content, where it can be told apart from a later legitimate one.
     pub content: Option<Content>,
+}
+
+/// A write-ahead log as of a look. Within one generation (the salts tell) it only grows.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct LogMark {
+    /// The salts of its header.
+    pub salts: [u32; 2],
+    /// Frames up to the last commit.
+    pub committed_frames: u64,
 }
 
 /// A database's main file as of a change counter. Every rollback-mode transaction counts it up, so other bytes under

@@ -7,6 +7,7 @@
     reason = "a test that cannot be set up must fail"
 )]
 
+pub mod corpus;
 pub mod fixture;
 pub mod stack;
 pub mod state;

@@ -193,6 +193,11 @@ mod tests {
         (folder, db)
     }
 
+    /// A process that another test starts holds a copy of our descriptors, and so the lock, until it runs its program.
+    fn patient(db: &Connection) {
+        db.busy_timeout(Duration::from_secs(10)).unwrap();
+    }
+
     #[test]
     fn a_rollback_writer_waits_while_pinned_and_goes_on_afterwards() {
         let (folder, db) = database("delete");
@@ -202,6 +207,7 @@ mod tests {
         assert!(db.execute("insert into t values (2)", []).is_err());
         assert!(pin.held(&root, Path::new("db")));
         drop(pin);
+        patient(&db);
         db.execute("insert into t values (2)", []).unwrap();
     }
 
@@ -217,6 +223,7 @@ mod tests {
         assert_ne!(checkpoint().unwrap_or(1), 0);
         assert_eq!(std::fs::read(&main).unwrap(), before);
         drop(pin);
+        patient(&db);
         assert_eq!(checkpoint().unwrap(), 0);
         assert_ne!(std::fs::read(&main).unwrap(), before);
     }
@@ -232,6 +239,7 @@ mod tests {
                 .no_writer()
                 .unwrap()
         );
+        patient(&db);
         db.execute_batch("rollback; pragma locking_mode = exclusive; begin exclusive; insert into t values (3); commit").unwrap();
         let refused = Pin::take(&root, Path::new("db"), Duration::from_millis(5));
         assert!(matches!(refused, Err(Refusal::Locked)), "{refused:?}");

@@ -15,6 +15,7 @@ use super::pin::{same_state, sidecar};
 use super::walk::{Exclude, Found, Root};
 use crate::error::{Error, IoContext, Result};
 use crate::vault::manifest::{Entry, How, Kind, RelPath, Source, Xattr, to_hex};
+use crate::vault::restore::put_aside::is_ours;
 
 /// The first bytes of every SQLite database (SQLite file format, 1.3.1).
 const SQLITE_MAGIC: &[u8; 16] = b"SQLite format 3\0";
@@ -44,7 +45,10 @@ pub struct Captured {
 /// [`crate::Error::Busy`] if a database cannot be held still, [`crate::Error::Io`] if the copy cannot be written. What
 /// of the source cannot be read is a gap, not an error.
 pub fn tree(root: &Root, exclude: &Exclude, target: &Path, patience: Duration) -> Result<Captured> {
-    let walk = root.walk(exclude);
+    let mut walk = root.walk(exclude);
+    // What restores put aside inside the folder is ours, and no part of the data.
+    walk.found
+        .retain(|f| f.path.iter().next().is_none_or(|top| !is_ours(top)));
     let mut capture = Capture {
         root,
         target,

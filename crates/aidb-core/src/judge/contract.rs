@@ -30,6 +30,8 @@ pub(super) fn judge(case: &Case, database: &Database, findings: &mut Vec<Finding
         Some(format!("left over: {}", quoted(&leftovers)))
     } else if !missing.is_empty() && migrating(contract, tables) {
         Some(format!("not there yet: {}", quoted(&missing)))
+    } else if let Some(unmade) = unmade(contract, tables) {
+        Some(format!("not there yet: {}", quoted(&unmade)))
     } else {
         stopped_revision(contract, database)
     };
@@ -102,6 +104,20 @@ fn migrating(contract: &Contract, tables: &[String]) -> bool {
             .half_migrated
             .iter()
             .any(|p| tables.iter().any(|t| matches_wildcard(p, t)))
+}
+
+/// Returns the tables that a finished migration would have made; `None` if all are there.
+fn unmade<'a>(contract: &'a Contract, tables: &[String]) -> Option<Vec<&'a str>> {
+    let implied = contract
+        .expected_when
+        .iter()
+        .filter(|(key, _)| tables.contains(key))
+        .flat_map(|(_, e)| e);
+    let unmade: Vec<&str> = implied
+        .filter(|t| !tables.contains(t))
+        .map(String::as_str)
+        .collect();
+    (!unmade.is_empty()).then_some(unmade)
 }
 
 /// Returns evidence of an empty revision table beside tables that only later revisions have.

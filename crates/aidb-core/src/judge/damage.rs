@@ -200,7 +200,7 @@ impl Say<'_> {
             database.journal.is_hot,
             &database.journal.torn,
         ) {
-            (Some(name), true, _) => {
+            (Some((name, _)), true, _) => {
                 let what = format!(
                     "an interrupted commit over several databases waits in `{file}-journal`"
                 );

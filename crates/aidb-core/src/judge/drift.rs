@@ -11,6 +11,7 @@ pub(super) fn judge(case: &Case, database: &Database, findings: &mut Vec<Finding
         return;
     };
     findings.extend(silent_change(case, database, baseline));
+    findings.extend(shortened_log(case, database, baseline));
     if let Some(finding) = other_database(case, database, baseline) {
         findings.push(finding);
     }
@@ -99,6 +100,30 @@ fn silent_change(case: &Case, database: &Database, baseline: &Baseline) -> Optio
         "the content differs from the one known before, under the same change counter {}",
         now.change_counter
     );
+    Some(Finding {
+        evidence: Some(evidence),
+        next: ways_out(case, id, severity),
+        ..case.finding(id, severity, what)
+    })
+}
+
+/// A log that is shorter than it was: within one generation it only grows.
+fn shortened_log(case: &Case, database: &Database, baseline: &Baseline) -> Option<Finding> {
+    let before = baseline.last.log.as_ref()?;
+    let now = &database.log;
+    if now.torn.is_some()
+        || now.salts != before.salts
+        || now.committed_frames >= before.committed_frames
+    {
+        return None;
+    }
+    let id = FindingId::SqliteWalTorn;
+    let what = "the write-ahead log is shorter than it was: commits are lost".to_owned();
+    let evidence = format!(
+        "{} committed pages, were {}",
+        now.committed_frames, before.committed_frames
+    );
+    let severity = Severity::Warn;
     Some(Finding {
         evidence: Some(evidence),
         next: ways_out(case, id, severity),

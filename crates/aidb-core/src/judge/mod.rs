@@ -159,7 +159,7 @@ impl Case<'_> {
 }
 
 /// Returns the step that lets a start pass a finding once.
-fn allow(guard: &str, id: FindingId) -> Step {
+pub(crate) fn allow(guard: &str, id: FindingId) -> Step {
     Step::new(
         "or let it pass once",
         &[

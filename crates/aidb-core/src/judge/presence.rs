@@ -150,7 +150,20 @@ fn never_initialised(case: &Case) -> Option<Finding> {
             ..finding
         });
     }
-    if !database.never_initialised() {
+    if database.was_emptied {
+        let id = FindingId::SqliteNoTables;
+        let what = format!("`{file}` holds no table any more");
+        let finding = case.finding(id, case.guard.policy.missing.into(), what);
+        let known = case
+            .known_before()
+            .or_else(|| Some("its header tells that it held some once".to_owned()));
+        return Some(Finding {
+            evidence: known,
+            next: case.ways_out(id),
+            ..finding
+        });
+    }
+    if !database.never_initialised {
         return None;
     }
     let (id, what) = if database.form == Form::Empty {

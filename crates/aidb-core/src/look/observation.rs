@@ -73,6 +73,10 @@ pub struct Database {
     pub blake3: Option<String>,
     /// Real tables as of the last commit; `None` if the schema could not be read.
     pub tables: Option<Vec<String>>,
+    /// Whether it never held a table, and nothing beside it does.
+    pub never_initialised: bool,
+    /// Whether it holds no table now, and held some once.
+    pub was_emptied: bool,
     /// Why the schema could not be read.
     pub schema_problem: Option<String>,
     /// Parts of the schema that no check may run.
@@ -106,6 +110,8 @@ pub enum Form {
 pub struct Log {
     /// Frames that are part of a commit.
     pub committed_frames: u64,
+    /// What its frames carry, to tell one generation from the next.
+    pub salts: [u32; 2],
     /// Why it cannot belong to this database, though it would be applied.
     pub foreign: Option<String>,
     /// What of it cannot be used.
@@ -121,8 +127,8 @@ pub struct Journal {
     pub foreign: Option<String>,
     /// What of it cannot be used.
     pub torn: Option<String>,
-    /// The super-journal that it names, as the application sees it.
-    pub super_journal: Option<String>,
+    /// The super-journal that it names, as the application sees it, and where in the journal the name begins.
+    pub super_journal: Option<(String, u64)>,
 }
 
 /// What SQLite said of a private copy.
@@ -157,14 +163,6 @@ impl Database {
         self.opened.as_ref()?.rows.get(table).copied()
     }
 
-    /// Returns whether it is a database that never held a table.
-    #[must_use]
-    pub fn never_initialised(&self) -> bool {
-        let no_tables = self.tables.as_ref().is_some_and(Vec::is_empty);
-        self.log.committed_frames == 0
-            && (self.form == Form::Empty || (self.form == Form::Database && no_tables))
-    }
-
     /// Returns what is worth remembering of a healthy look.
     #[must_use]
     pub fn seen(&self) -> crate::memory::Seen {
@@ -176,6 +174,10 @@ impl Database {
             revision: opened.revision,
             identity: opened.identity,
             size_bytes: self.size_bytes,
+            log: (self.log.committed_frames > 0).then_some(crate::memory::LogMark {
+                salts: self.log.salts,
+                committed_frames: self.log.committed_frames,
+            }),
             content: content.map(|blake3| crate::memory::Content {
                 change_counter: self.change_counter,
                 blake3,

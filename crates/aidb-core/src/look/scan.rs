@@ -29,6 +29,8 @@ pub struct Way<'a> {
     pub deadline: Instant,
     /// Where the folder comes from.
     pub place: Where<'a>,
+    /// Where the container sees the data folder, and the data folder on the host.
+    pub mount: Option<(&'a Path, &'a Path)>,
 }
 
 /// How deep to look.
@@ -207,10 +209,10 @@ fn observe(
     if found.form != Form::Database || way.depth == Depth::Bytes || found.log.foreign.is_some() {
         return Ok(found);
     }
-    if let (true, Some(name)) = (found.journal.is_hot, &found.journal.super_journal) {
-        seen.could_not = Some(format!(
-            "the interrupted commit over several databases (`{name}`) can only be judged by its application"
-        ));
+    if let (true, Some((name, begins_at))) = (found.journal.is_hot, &found.journal.super_journal)
+        && let Err(why) = settle_super_journal(path, name, *begins_at, way)
+    {
+        seen.could_not = Some(why);
         return Ok(found);
     }
     if quiet {
@@ -236,6 +238,37 @@ fn observe(
     }
     found.opened = Some(opened(examination));
     Ok(found)
+}
+
+/// Makes the copy of a journal that names a super-journal mean here what the original means to its application: the
+/// name is a path as the container sees it, and where that does not exist SQLite takes the commit for done.
+fn settle_super_journal(path: &Path, name: &str, begins_at: u64, way: &Way) -> Result<(), String> {
+    let told = |why: &str| {
+        format!("an interrupted commit over several databases waits (`{name}`), and {why}")
+    };
+    let mapped = way
+        .mount
+        .and_then(|(mount, data)| Some(data.join(Path::new(name).strip_prefix(mount).ok()?)))
+        .ok_or_else(|| told("where its super-journal lies on the host is not known"))?;
+    match std::fs::symlink_metadata(&mapped) {
+        // It is not committed yet: without the name, SQLite rolls the copy back as the application would.
+        Ok(_) => {
+            let journal = File::options().write(true).open(sidecar(path, "-journal"));
+            journal
+                .and_then(|j| j.set_len(begins_at))
+                .map_err(|e| told(&format!("the copy cannot be settled: {e}")))
+        }
+        Err(e)
+            if e.kind() == std::io::ErrorKind::NotFound
+                && mapped.parent().is_some_and(Path::is_dir) =>
+        {
+            Ok(())
+        }
+        Err(e) => Err(told(&format!(
+            "`{}` cannot be looked at: {e}",
+            mapped.display()
+        ))),
+    }
 }
 
 fn request(contract: &Contract, depth: Depth, left: Duration) -> Request {

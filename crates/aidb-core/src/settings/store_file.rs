@@ -33,6 +33,9 @@ pub struct ContractFile {
     /// Tables without which the application has lost its data.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub tables: Option<Vec<String>>,
+    /// Tables that a finished migration leaves once another one is there.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub expected_when: Option<BTreeMap<String, Vec<String>>>,
     /// Tables that must be there once the one that is the key is there.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub tables_when: Option<BTreeMap<String, Vec<String>>>,
@@ -148,6 +151,7 @@ impl From<ContractFile> for Contract {
                 .collect(),
             revision: file.revision,
             known_revisions: file.known_revisions.unwrap_or_default(),
+            expected_when: file.expected_when.unwrap_or_default(),
             half_migrated: file.half_migrated.unwrap_or_default(),
             migration_tables: file.migration_tables.unwrap_or_default(),
             identity: file.identity.map(|identity| Identity {

@@ -133,18 +133,18 @@ fn every_problem_of_a_file_is_told() {
         "porgrams": {},
     });
     insta::assert_snapshot!(parse(&text.to_string()).unwrap_err(), @r##"
-/gate: expected one of `hold`, `warn`, found `maybe`
-/guards/a~1b/mount: expected a text, found 1
-/guards/a~1b/data: expected a text, found nothing
-/guards/open-webui/exclude: expected a list, found `cache/**`
-/guards/open-webui/polices: unknown key, did you mean `policy`?
-/guards/open-webui/policy/damaged: expected one of `hold`, `restore`, `warn`, found `ignore`
-/guards/open-webui/stores/chats/contract/maxShrinkPercent/chat: expected 0 to 100, found 101
-/guards/open-webui/stores/chats/kind: expected one of `sqlite`, `chroma`, `ollama`, `qdrant`, `files`, found `sqlit`
+/schema: expected 1, found 2
 /keep/daily: expected 1 or more, found 0
 /keep/weekly: expected 1 or more, found `x`
+/gate: expected one of `hold`, `warn`, found `maybe`
+/guards/open-webui/polices: unknown key, did you mean `policy`?
+/guards/open-webui/policy/damaged: expected one of `hold`, `restore`, `warn`, found `ignore`
+/guards/open-webui/stores/chats/kind: expected one of `sqlite`, `chroma`, `ollama`, `qdrant`, `files`, found `sqlit`
+/guards/open-webui/stores/chats/contract/maxShrinkPercent/chat: expected 0 to 100, found 101
+/guards/open-webui/exclude: expected a list, found `cache/**`
+/guards/a~1b/mount: expected a text, found 1
+/guards/a~1b/data: expected a text, found nothing
 /porgrams: unknown key, did you mean `programs`?
-/schema: expected 1, found 2
 /vault: expected a text, found nothing
 "##);
 }

@@ -8,6 +8,7 @@ pub mod proof;
 pub mod prove;
 pub mod prune;
 pub mod publish;
+pub mod restore;
 pub mod retention;
 pub mod take;
 pub mod verify;

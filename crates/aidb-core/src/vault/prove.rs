@@ -64,6 +64,11 @@ pub fn prove(vault: &Vault, snapshot: &Snapshot, request: &Request) -> Result<Sn
         depth: Depth::Full,
         deadline: Instant::now() + request.deadline,
         place: Where::Ours,
+        mount: manifest
+            .settings
+            .mount
+            .as_deref()
+            .map(|mount| (mount, data.as_path())),
     };
     let seen = scan::guard(&manifest.settings, &data, &way);
     if let Some(why) = could_not(&seen) {

@@ -4,35 +4,160 @@ use std::fs::File;
 use std::io;
 use std::path::Path;
 
-use crate::capture::copy::read_up_to;
+use super::{
+    Facts, Files, Fits, JournalState, MainFile, Problem, ReadAt, WalState, read as read_files,
+};
 use crate::capture::pin::sidecar;
-use crate::look::observation::{Database, Form};
+use crate::look::observation::{Database, Form, Journal, Log};
 
 /// Reads a private copy and its companions.
 pub fn read(path: &Path) -> io::Result<Database> {
     let main = File::open(path)?;
-    let size = main.metadata()?.len();
-    let mut found = Database {
-        size_bytes: size,
-        ..Database::default()
+    let wal = open_if_there(&sidecar(path, "-wal"))?;
+    let journal = open_if_there(&sidecar(path, "-journal"))?;
+    let facts = read_files(&Files {
+        main: Some(&main),
+        wal: wal.as_ref().map(|f| f as &dyn ReadAt),
+        journal: journal.as_ref().map(|f| f as &dyn ReadAt),
+    });
+    if let MainFile::Unreadable { why } = &facts.main {
+        return Err(io::Error::other(why.clone()));
+    }
+    Ok(observation(&facts))
+}
+
+fn open_if_there(path: &Path) -> io::Result<Option<File>> {
+    match File::open(path) {
+        Ok(file) => Ok(Some(file)),
+        Err(e) if e.kind() == io::ErrorKind::NotFound => Ok(None),
+        Err(e) => Err(e),
+    }
+}
+
+/// Puts what the files say into the words that judging knows.
+fn observation(facts: &Facts) -> Database {
+    let header = match &facts.main {
+        MainFile::Sqlite(header) => Some(header.as_ref()),
+        _ => None,
     };
-    for suffix in ["-wal", "-journal"] {
-        if let Ok(metadata) = std::fs::metadata(sidecar(path, suffix)) {
-            found.size_bytes += metadata.len();
+    let tables = match &facts.schema {
+        Ok(schema) if schema.complete => {
+            Some(facts.tables().into_iter().map(str::to_owned).collect())
+        }
+        Err(Problem::NoDatabase) => Some(Vec::new()),
+        _ => None,
+    };
+    Database {
+        form: form(facts),
+        size_bytes: facts.size_bytes + facts.wal.size_bytes + facts.journal.size_bytes,
+        pages: facts.expected_pages,
+        missing_pages: facts.missing_pages,
+        trailing_bytes: facts.trailing_bytes,
+        is_wal: header.is_some_and(super::Header::is_wal),
+        change_counter: header.map_or(0, |h| h.change_counter),
+        blake3: None,
+        tables,
+        never_initialised: facts.never_initialised() && !facts.was_emptied(),
+        was_emptied: facts.was_emptied(),
+        schema_problem: schema_problem(facts),
+        unsafe_schema: facts
+            .schema
+            .iter()
+            .flat_map(|s| s.unsafe_schema.iter().chain(&s.missing_modules))
+            .cloned()
+            .collect(),
+        log: log(facts),
+        journal: journal(facts),
+        opened: None,
+    }
+}
+
+fn form(facts: &Facts) -> Form {
+    match &facts.main {
+        MainFile::Absent | MainFile::Empty | MainFile::Unreadable { .. } => Form::Empty,
+        MainFile::NotSqlite(not) => Form::Other(not.looks.word().to_owned()),
+        MainFile::Sqlite(header) => {
+            if let Some(why) = header.unsupported() {
+                Form::Unsupported(why)
+            } else if let Some(why) = header.damaged() {
+                Form::BadHeader(why)
+            } else {
+                Form::Database
+            }
         }
     }
-    if size == 0 {
-        found.tables = Some(Vec::new());
-        return Ok(found);
+}
+
+fn schema_problem(facts: &Facts) -> Option<String> {
+    match &facts.schema {
+        Err(problem @ (Problem::Damaged { .. } | Problem::TooBig { .. })) => {
+            Some(problem.to_string())
+        }
+        Err(_) => None,
+        Ok(schema) => {
+            let root = schema
+                .bad_roots
+                .first()
+                .map(|bad| format!("`{}`: {}", bad.name, bad.why));
+            schema.malformed.first().cloned().or(root)
+        }
     }
-    let mut header = [0; 100];
-    let got = read_up_to(&main, &mut header, 0)?;
-    if got < 100 || &header[..16] != b"SQLite format 3\0" {
-        found.form = Form::Other("no database".to_owned());
-        return Ok(found);
+}
+
+fn log(facts: &Facts) -> Log {
+    let wal = &facts.wal;
+    let torn = match &wal.state {
+        WalState::BadHeader { why } | WalState::Unreadable { why } => Some(why.clone()),
+        WalState::Unsupported { version } => {
+            Some(format!("expected version 3007000, found {version}"))
+        }
+        WalState::Absent | WalState::Empty | WalState::Ok if wal.is_torn() => Some(format!(
+            "{} behind the first frame that is not whole",
+            if wal.lost_commits > 0 {
+                format!("{} commits", wal.lost_commits)
+            } else {
+                "a commit".to_owned()
+            }
+        )),
+        WalState::Absent | WalState::Empty | WalState::Ok => None,
+    };
+    Log {
+        committed_frames: wal.committed_frames,
+        salts: wal.salts,
+        foreign: no(&wal.fits),
+        torn,
     }
-    found.form = Form::Database;
-    found.is_wal = header[18] == 2;
-    found.change_counter = u32::from_be_bytes([header[24], header[25], header[26], header[27]]);
-    Ok(found)
+}
+
+fn journal(facts: &Facts) -> Journal {
+    let journal = &facts.journal;
+    let bad = match &journal.state {
+        JournalState::BadHeader { why } | JournalState::Unreadable { why } => Some(why.clone()),
+        _ => None,
+    };
+    let torn = journal.torn.then(|| {
+        let promised = journal
+            .promised_records
+            .map_or_else(|| "all".to_owned(), |n| n.to_string());
+        format!(
+            "{} of {promised} pages can be rolled back",
+            journal.valid_records
+        )
+    });
+    Journal {
+        is_hot: journal.hot && journal.state == JournalState::Ok,
+        foreign: no(&journal.fits).filter(|_| journal.hot),
+        torn: torn.or(bad),
+        super_journal: journal
+            .super_journal
+            .as_ref()
+            .map(|s| (s.name.clone(), s.begins_at)),
+    }
+}
+
+fn no(fits: &Fits) -> Option<String> {
+    match fits {
+        Fits::No { why } => Some(why.clone()),
+        Fits::Yes | Fits::CannotTell => None,
+    }
 }

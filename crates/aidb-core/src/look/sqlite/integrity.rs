@@ -11,6 +11,7 @@ use std::time::{Duration, Instant};
 
 use rusqlite::config::DbConfig;
 use rusqlite::limits::Limit;
+use rusqlite::types::ValueRef;
 use rusqlite::{Connection, ErrorCode, OpenFlags};
 use rustix::process::{Resource, Rlimit, setrlimit};
 use serde::{Deserialize, Serialize};
@@ -271,10 +272,15 @@ fn examine_into(
             Ok(rows) => {
                 out.rows.insert(table, u64::try_from(rows).unwrap_or(0));
             }
-            Err(e) if is_fatal(&e) => return Err(e),
+            Err(e) if is_interrupted(&e) || (is_fatal(&e) && out.damaged.is_empty()) => {
+                return Err(e);
+            }
             // A virtual table of a module that we lack, for one: the rest can still be counted.
             Err(_) => {}
         }
+    }
+    if !out.damaged.is_empty() {
+        return Ok(());
     }
     if let Some(column) = &request.revision
         && out.rows.contains_key(&column.table)
@@ -336,27 +342,41 @@ fn integrity(db: &Connection, depth: Depth, out: &mut Examination) -> rusqlite::
         Depth::Quick => "quick_check",
         Depth::Full => "integrity_check",
     };
-    for message in texts(db, &format!("pragma main.{pragma}({MOST_PROBLEMS})"))? {
-        if message == "ok" {
-            continue;
+    let mut statement = db.prepare(&format!("pragma main.{pragma}({MOST_PROBLEMS})"))?;
+    let mut rows = statement.query([])?;
+    loop {
+        match rows.next() {
+            Ok(Some(row)) => sort_message(&text(row.get_ref(0)?), out),
+            Ok(None) => break,
+            // What was found before the check itself gave up still counts.
+            Err(e) if is_fatal(&e) && !out.damaged.is_empty() && !is_interrupted(&e) => break,
+            Err(e) => return Err(e),
         }
-        // How SQLite words a disagreement between parts that are each well-formed (`pragma.c`, `integrity_check`).
-        let disagreement = [
-            "missing from index",
-            "wrong # of entries in index",
-            "CHECK constraint failed",
-            "NULL value in",
-            "non-unique entry in index",
-        ];
-        let list = if disagreement.iter().any(|d| message.contains(d)) {
+    }
+    out.checked = true;
+    Ok(())
+}
+
+fn sort_message(message: &str, out: &mut Examination) {
+    // How SQLite words a disagreement between parts that are each well-formed (`pragma.c`, `integrity_check`).
+    let disagreement = [
+        "missing from index",
+        "wrong # of entries in index",
+        "CHECK constraint failed",
+        "NULL value in",
+        "non-unique entry in index",
+    ];
+    for line in message
+        .lines()
+        .filter(|l| *l != "ok" && !l.starts_with("*** in database"))
+    {
+        let list = if disagreement.iter().any(|d| line.contains(d)) {
             &mut out.disagrees
         } else {
             &mut out.damaged
         };
-        list.push(message);
+        list.push(line.to_owned());
     }
-    out.checked = true;
-    Ok(())
 }
 
 /// Counts violations, table by table: a table that refers to one that does not exist is a slip of the schema, which
@@ -391,21 +411,28 @@ fn literal(text: &str) -> String {
 
 /// Returns a column of texts; other values as SQLite writes them, bytes that are no text with marks.
 fn texts(db: &Connection, query: &str) -> rusqlite::Result<Vec<String>> {
-    use rusqlite::types::ValueRef;
     let mut statement = db.prepare(query)?;
     let mut rows = statement.query([])?;
     let mut out = Vec::new();
     while let Some(row) = rows.next()? {
-        out.push(match row.get_ref(0)? {
-            ValueRef::Null => String::new(),
-            ValueRef::Integer(n) => n.to_string(),
-            ValueRef::Real(x) => x.to_string(),
-            ValueRef::Text(bytes) | ValueRef::Blob(bytes) => {
-                String::from_utf8_lossy(bytes).into_owned()
-            }
-        });
+        out.push(text(row.get_ref(0)?));
     }
     Ok(out)
+}
+
+fn text(value: ValueRef) -> String {
+    match value {
+        ValueRef::Null => String::new(),
+        ValueRef::Integer(n) => n.to_string(),
+        ValueRef::Real(x) => x.to_string(),
+        ValueRef::Text(bytes) | ValueRef::Blob(bytes) => {
+            String::from_utf8_lossy(bytes).into_owned()
+        }
+    }
+}
+
+fn is_interrupted(e: &rusqlite::Error) -> bool {
+    e.sqlite_error_code() == Some(ErrorCode::OperationInterrupted)
 }
 
 fn is_fatal(e: &rusqlite::Error) -> bool {

@@ -1,0 +1,125 @@
+//! As much of SQL as it takes to see what a schema would run. No parser: a tokenizer that knows quotes and comments.
+
+use super::schema::Kind;
+
+/// Functions that reach outside the database, in SQLite, its shell or common extensions. Nobody calls a table or a
+/// column so.
+const DANGEROUS: &[&str] = &[
+    "fts3_tokenizer",
+    "load_extension",
+    "readfile",
+    "sqlite_load_extension",
+    "writefile",
+];
+
+#[derive(Debug, PartialEq, Eq)]
+enum Token {
+    /// A bare word, number, or quoted identifier, in lower case.
+    Word { text: String, quoted: bool },
+    /// A string literal.
+    Literal,
+    /// Anything else, character by character.
+    Mark(char),
+}
+
+/// Returns whether the text begins as SQLite stores all of its statements.
+pub(super) fn is_create(sql: &str) -> bool {
+    matches!(tokens(sql).next(), Some(Token::Word { text, quoted: false }) if text == "create")
+}
+
+/// Returns the module if this is `CREATE VIRTUAL TABLE … USING module`.
+pub(super) fn module(sql: &str) -> Option<String> {
+    let mut tokens = tokens(sql);
+    for expected in ["create", "virtual", "table"] {
+        if !matches!(tokens.next(), Some(Token::Word { text, quoted: false }) if text == expected) {
+            return None;
+        }
+    }
+    // The name may itself be `using`, so it is skipped first.
+    tokens.next();
+    while let Some(token) = tokens.next() {
+        if matches!(&token, Token::Word { text, quoted: false } if text == "using") {
+            return match tokens.next() {
+                Some(Token::Word { text, .. }) => Some(text),
+                _ => Some(String::new()),
+            };
+        }
+    }
+    Some(String::new())
+}
+
+/// Returns why no check may run this.
+pub(super) fn unsafe_code(kind: Kind, sql: &str) -> Option<String> {
+    let mut tokens = tokens(sql).peekable();
+    while let Some(token) = tokens.next() {
+        let Token::Word { text, quoted } = token else {
+            continue;
+        };
+        // A quoted name calls a function as well.
+        if DANGEROUS.contains(&text.as_str()) && tokens.peek() == Some(&Token::Mark('(')) {
+            return Some(format!("calls `{text}`"));
+        }
+        if text == "recursive" && !quoted && matches!(kind, Kind::View | Kind::Trigger) {
+            return Some("is a recursive query".to_owned());
+        }
+    }
+    None
+}
+
+fn tokens(sql: &str) -> impl Iterator<Item = Token> + '_ {
+    let mut rest = sql;
+    std::iter::from_fn(move || {
+        loop {
+            rest = rest.trim_start();
+            if let Some(comment) = rest.strip_prefix("--") {
+                rest = comment.split_once('\n').map_or("", |(_, after)| after);
+            } else if let Some(comment) = rest.strip_prefix("/*") {
+                rest = comment.split_once("*/").map_or("", |(_, after)| after);
+            } else {
+                break;
+            }
+        }
+        let first = rest.chars().next()?;
+        let token;
+        (token, rest) = match first {
+            '\'' => (Token::Literal, quoted(rest, '\'').1),
+            '"' | '`' => {
+                let (text, after) = quoted(rest, first);
+                (word(text, true), after)
+            }
+            '[' => {
+                let (text, after) = rest[1..].split_once(']').unwrap_or((&rest[1..], ""));
+                (word(text, true), after)
+            }
+            c if c.is_alphanumeric() || c == '_' => {
+                let end = rest
+                    .find(|c: char| !(c.is_alphanumeric() || c == '_' || c == '$'))
+                    .unwrap_or(rest.len());
+                (word(&rest[..end], false), &rest[end..])
+            }
+            c => (Token::Mark(c), &rest[c.len_utf8()..]),
+        };
+        Some(token)
+    })
+}
+
+fn word(text: &str, quoted: bool) -> Token {
+    Token::Word {
+        text: text.to_ascii_lowercase(),
+        quoted,
+    }
+}
+
+/// Returns what stands between quotes, and what follows; a doubled quote does not end it.
+fn quoted(text: &str, quote: char) -> (&str, &str) {
+    let mut from = 1;
+    while let Some(found) = text.get(from..).and_then(|rest| rest.find(quote)) {
+        let at = from + found;
+        if text[at + 1..].starts_with(quote) {
+            from = at + 2;
+        } else {
+            return (&text[1..at], &text[at + 1..]);
+        }
+    }
+    (&text[1..], "")
+}

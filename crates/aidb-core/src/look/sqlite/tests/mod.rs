@@ -1,0 +1,1 @@
+//! Databases that SQLite itself made, and what was done to them.
