@@ -6,8 +6,9 @@
 }:
 let
   cfg = config.services.aidb;
-  tool = lib.getExe' cfg.package;
-  inherit (cfg.internal) checked;
+  tool = name: "${cfg.package}/bin/${name}";
+  inherit (cfg.internal) checked foreign companionOf;
+  systemctl = config.systemd.user.systemctlPath;
   guards = lib.attrNames cfg.internal.stack.guards;
 in
 {
@@ -39,6 +40,23 @@ in
         }
         if ! aidbGate; then exit 1; fi
       '';
+
+      # A companion that is new starts with its unit, also if that is up already; without this it would wait for the
+      # next start.
+      aidbCompanions = lib.mkIf (foreign != { }) (
+        lib.hm.dag.entryAfter [ "reloadSystemd" ] ''
+          aidbCompanions() {
+            local unit companion
+            local -x XDG_RUNTIME_DIR=''${XDG_RUNTIME_DIR:-/run/user/$(id -u)}
+            while read -r unit companion; do
+              if ${systemctl} --user --quiet is-active "$unit" 2> /dev/null; then
+                run ${systemctl} --user start --no-block "$companion" || true
+              fi
+            done <<< ${lib.escapeShellArg (lib.concatStringsSep "\n" (lib.mapAttrsToList (of: _: "${of} ${companionOf of}") foreign))}
+          }
+          aidbCompanions || true
+        ''
+      );
 
       # Says what is held now that the containers were started; it never fails a switch that has happened.
       aidbHeld = lib.hm.dag.entryAfter [ "reloadSystemd" "podmanQuadletCleanup" ] ''

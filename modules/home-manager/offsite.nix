@@ -21,7 +21,7 @@ in
           mkdir -p -m 700 -- ${folder}
           for guard in ${lib.escapeShellArgs (lib.attrNames cfg.internal.stack.guards)}; do
             # What has no proven snapshot yet does not keep the others from being handed over; the monitor says so.
-            ${lib.getExe' cfg.package "aidb-snapshot"} --config ${cfg.internal.checked} restore "$guard" --to ${folder}/"$guard" \
+            ${cfg.package}/bin/aidb-snapshot --config ${cfg.internal.checked} restore "$guard" --to ${folder}/"$guard" \
               || echo "aidb: no snapshot of $guard is handed over" >&2
           done
         '';

@@ -74,7 +74,7 @@ let
         stack = (pkgs.formats.json { }).generate "stack.json" stack;
       }
       ''
-        ${lib.getExe' cfg.package "aidb-precheck"} --config "$stack" settings
+        ${cfg.package}/bin/aidb-precheck --config "$stack" settings
         cp "$stack" $out
       '';
 

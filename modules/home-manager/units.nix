@@ -68,21 +68,24 @@ let
   # Statuses that are an answer or come right by themselves: 1 was said by the tool, 4 is busy.
   answered = "1 4";
 
+  stemOf = unit: lib.replaceStrings [ "@" ] [ "-" ] (lib.removeSuffix ".service" unit);
+
   companions = lib.concatMapAttrs (
     of: guards:
     let
       names = lib.attrNames guards;
-      stem = lib.replaceStrings [ "@" ] [ "-" ] (lib.removeSuffix ".service" of);
     in
     {
       # Looks before the unit starts; a hold fails the unit's start by dependency.
-      "aidb-check-${stem}" = {
+      "aidb-check-${stemOf of}" = {
         Unit = unit "the data of ${of} before its start" {
           Before = [ of ];
           StartLimitIntervalSec = 0;
         };
         Service = modest // {
           Type = "oneshot";
+          # Any start job of a unit that is up pulls this one in again, and nothing is to be moved under an application.
+          ExecCondition = "/bin/sh -c '! ${config.systemd.user.systemctlPath} --user --quiet is-active ${of}'";
           # A held start gives this unit's job back.
           Environment = [ "PODMAN_SYSTEMD_UNIT=${of}" ];
           ExecStart = [
@@ -97,7 +100,7 @@ let
         Install.RequiredBy = [ of ];
       };
       # Stops before the unit does, with its application still up; after a crash, with everything at rest.
-      "aidb-keep-${stem}" = {
+      "aidb-keep-${stemOf of}" = {
         Unit = unit "a snapshot when ${of} stops" {
           BindsTo = [ of ];
           After = [ of ];
@@ -116,7 +119,10 @@ let
 in
 {
   config = lib.mkIf cfg.enable {
-    services.aidb.internal = { inherit foreign; };
+    services.aidb.internal = {
+      inherit foreign;
+      companionOf = unit: "aidb-keep-${stemOf unit}.service";
+    };
 
     systemd.user.services = {
       # Ends with its container, is not run for a start that is held, and never keeps the manager from being up.
