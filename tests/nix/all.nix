@@ -1,11 +1,10 @@
 # Everything that is tested by evaluation alone: name of the check = what fails.
 {
-  nixpkgs, # assembled, see hostpkgs/; or nixpkgs itself
+  nixpkgs ? throw "no nixpkgs", # assembled, see hostpkgs/; or nixpkgs itself
+  pkgs ? import nixpkgs { system = "x86_64-linux"; },
   homeManager, # a checkout
-  system ? "x86_64-linux",
 }:
 let
-  pkgs = import nixpkgs { inherit system; };
   inherit (pkgs) lib;
   evaluate = import ./evaluate.nix { inherit pkgs homeManager; };
   texts = import ./texts.nix { inherit lib; };

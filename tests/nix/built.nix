@@ -73,6 +73,11 @@ in
   # stack.json of every example, checked by the real tool.
   stacks = lib.mapAttrs (name: file: (generation [ aidb file ]).config.services.aidb.internal.checked) examples;
 
+  # Examples that are nothing but containers: the tools derive the same guards from the units alone.
+  derived = lib.genAttrs [ "every-volume" "four-containers" "own-hooks" "two-folders" ] (
+    name: (generation [ aidb examples.${name} ]).activationPackage
+  );
+
   # With the real tools, and with the stand-in.
   four = (generation [ aidb examples.four-containers ]).activationPackage;
   own = (generation [ aidb examples.own-application ]).activationPackage;

@@ -11,6 +11,19 @@ while IFS= read -r name; do
   check "stack.json of $name: the tool takes it" build --expr "$tests.built.stacks.\"$name\""
 done < <(evaluate --json --expr "builtins.attrNames $tests.examples" | jq -r '.[]')
 
+# One rule: what the module derives from options, the tools discover in the units that are made of them.
+same() { # same EXAMPLE
+  local generation folder; generation=$(build --expr "$tests.built.derived.\"$1\"") || return 1
+  folder=$(mktemp -d -p "$work"); mkdir "$folder/config"
+  ln -s "$generation/home-files/.config/systemd" "$folder/config/systemd"
+  local tool=$generation/home-files/.config/aidb/bin/aidb-precheck
+  guards() { jq '[.guards[] | {name, data, preset, unit, stores}]'; }
+  env -i HOME=/home/alice XDG_CONFIG_HOME="$folder/config" "$tool" --json settings | guards > "$folder/discovered"
+  env -i HOME=/home/alice "$tool" --json --config "$generation/home-files/.config/aidb/stack.json" settings | guards > "$folder/derived"
+  [ "$(jq length "$folder/derived")" -gt 0 ] && diff -u "$folder/discovered" "$folder/derived"
+}
+for name in every-volume four-containers own-hooks two-folders; do check "the tools discover the guards of $name" same "$name"; done
+
 # Units as systemd reads them: those of quadlets, made by Podman's own generator, and ours.
 reads() { # reads GENERATION UNIT...: the units that are not Home Manager's are made up
   local folder unit; folder=$(mktemp -d -p "$work"); units=$folder/systemd/user
