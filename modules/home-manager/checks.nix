@@ -86,6 +86,11 @@ let
       "${ofPodman folder.container}: its data is in `${folder.data or ""}`, and `${toString (folder.ephemeral or "")}` does not outlive a boot. Mount a folder below ${config.home.homeDirectory}; ${leave name}"
   ) folders;
 
+  misnamed = map (
+    name:
+    error (!text.isContainerName name) "services.aidb.guards: \"${name}\" is no name for a guard; write a letter or digit, then letters, digits, `_`, `.`, `-`, as for a container"
+  ) names;
+
   whose = lib.mapAttrsToList (
     name: guard:
     let
@@ -197,6 +202,7 @@ in
     ]
     ++ lost
     ++ gone
+    ++ misnamed
     ++ whose
     ++ nowhere
     ++ twice

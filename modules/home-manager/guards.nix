@@ -114,6 +114,18 @@ let
       name:
       let
         kept = lib.filter (f: f.outcome == "kept" && f.container == name) (lib.attrValues folders);
+        # A cache whose volume stands in extraConfig, which no guard's name may depend on.
+        late = lib.concatMap (
+          guard:
+          let
+            found = derive.folder context whole.${name} guard;
+          in
+          lib.optional (found.outcome == "kept") {
+            container = name;
+            folders = [ found.data ];
+            why = "its volume is in extraConfig; to guard it, say services.aidb.guards.${guard.name}.data and .preset";
+          }
+        ) (lib.filter (guard: guard.container == name && !cfg.guards ? ${guard.name}) distinct.beside);
         # A folder of another guard is guarded, whoever mounts it.
         data = lib.filter (d: d != null) (
           lib.mapAttrsToList (_: guard: guard.data) (lib.filterAttrs (_: guard: guard.enable) cfg.guards)
@@ -121,12 +133,13 @@ let
         others = lib.concatMap (
           n:
           let
-            left = lib.filter (folder: !lib.elem folder data) n.folders;
+            left = lib.filter (folder: !lib.elem folder (data ++ lib.concatMap (l: l.folders) late)) n.folders;
           in
           lib.optional (left != [ ]) (n // { folders = left; })
         ) (derive.notGuarded context whole.${name} (presetsOf name) kept);
       in
       others
+      ++ late
       ++ map (f: {
         container = name;
         folders = [ f.data ];

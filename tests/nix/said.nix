@@ -160,6 +160,15 @@ in
       "services.aidb.guards.paperless.data: the image of container \"paperless\" has no preset of that name, so it cannot be told where the data is; write the folder on the host"
     ];
   };
+  "a name that a unit's line could not hold" = {
+    config = guard "my letters" {
+      container = "open-webui";
+      data = "/srv/letters";
+    };
+    errors = [
+      "services.aidb.guards: \"my letters\" is no name for a guard; write a letter or digit, then letters, digits, `_`, `.`, `-`, as for a container"
+    ];
+  };
   "two guards of one folder" = {
     config = guard "chats" {
       container = "open-webui";

@@ -5,6 +5,10 @@
     enable = true;
     containers = {
       cache.image = "docker.io/library/redis:7";
+      other-cache = {
+        image = "docker.io/library/redis:7";
+        extraConfig.Container.Volume = "/srv/cache:/data";
+      };
       webui = {
         image = "ghcr.io/open-webui/open-webui:v0.6.38";
         environment = {
