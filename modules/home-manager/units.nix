@@ -105,6 +105,7 @@ let
           BindsTo = [ of ];
           After = [ of ];
           Wants = [ (hooks.verify of) ];
+          OnSuccess = [ hooks.prove ];
         };
         Service = modest // {
           Type = "oneshot";

@@ -23,6 +23,9 @@ rec {
 
   alert = "aidb-alert@%n.service";
 
+  # What was kept at a stop is opened and checked right after it, at low priority.
+  prove = "aidb-prove.service";
+
   # The user's `extraConfig` of a container with the hooks of its guards. What the user wrote, as a text, a list or by
   # mkForce, is still there; ours runs first before a start and at a stop, and last once the container is gone.
   withHooks =
@@ -45,6 +48,7 @@ rec {
         Unit = ofUnit // {
           Wants = [ (verify unit) ] ++ listOf ofUnit "Wants";
           OnFailure = [ alert ] ++ listOf ofUnit "OnFailure";
+          OnSuccess = [ prove ] ++ listOf ofUnit "OnSuccess";
         };
         Service = {
           RestartMode = "direct";
