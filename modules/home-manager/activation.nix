@@ -1,0 +1,73 @@
+# The gate before a switch changes anything, and what is said after it.
+{
+  config,
+  lib,
+  ...
+}:
+let
+  cfg = config.services.aidb;
+  tool = name: "${cfg.package}/bin/${name}";
+  inherit (cfg.internal) checked foreign companionOf;
+  systemctl = config.systemd.user.systemctlPath;
+  guards = lib.attrNames cfg.internal.stack.guards;
+in
+{
+  config = lib.mkIf cfg.enable {
+    home.activation = {
+      # The tools and settings of the generation that is to come: the links still lead to the old ones, or nowhere.
+      # `checkLinkTargets` has found nothing in the way, and nothing is written yet.
+      aidbGate = lib.hm.dag.entryBetween [ "writeBoundary" ] [ "checkLinkTargets" ] ''
+        aidbGate() {
+          local guard status=0 options=(--at switch --deadline 10s --to "$newGenPath")
+          if [[ -n ''${oldGenPath:-} ]]; then options+=(--from "$oldGenPath"); fi
+          if [[ -v DRY_RUN ]]; then options+=(--dry-run); fi
+          # Home Manager's own steps call Podman, and after a power cut the first call deletes what containers wrote
+          # outside of their volumes.
+          for guard in ${lib.escapeShellArgs guards}; do
+            run timeout --kill-after 5 10 ${tool "aidb-snapshot"} --config ${checked} -q rescue "$guard" || true
+          done
+          # Far beyond its own deadline the gate is given up: only its no counts.
+          timeout --kill-after 5 60 ${tool "aidb-precheck"} --config ${checked} check "''${options[@]}" || status=$?
+          if [[ $status != 1 ]]; then return 0; fi
+          if [[ -v DRY_RUN ]]; then return 0; fi
+          if [[ ${lib.escapeShellArg cfg.gate} == warn || ''${AIDB_GATE:-} == warn ]]; then
+            warnEcho "aidb: going on all the same (services.aidb.gate or AIDB_GATE is warn)"
+            return 0
+          fi
+          errorEcho "aidb: this switch is refused. Nothing was changed; what runs goes on running."
+          errorEcho "aidb: to go on all the same: AIDB_GATE=warn home-manager switch, or services.aidb.gate = \"warn\""
+          return 1
+        }
+        if ! aidbGate; then exit 1; fi
+      '';
+
+      # A companion that is new starts with its unit, also if that is up already; without this it would wait for the
+      # next start.
+      aidbCompanions = lib.mkIf (foreign != { }) (
+        lib.hm.dag.entryAfter [ "reloadSystemd" ] ''
+          aidbCompanions() {
+            local unit companion
+            local -x XDG_RUNTIME_DIR=''${XDG_RUNTIME_DIR:-/run/user/$(id -u)}
+            while read -r unit companion; do
+              if ${systemctl} --user --quiet is-active "$unit" 2> /dev/null; then
+                run ${systemctl} --user start --no-block "$companion" || true
+              fi
+            done <<< ${lib.escapeShellArg (lib.concatStringsSep "\n" (lib.mapAttrsToList (of: _: "${of} ${companionOf of}") foreign))}
+          }
+          aidbCompanions || true
+        ''
+      );
+
+      # Says what is held now that the containers were started; it never fails a switch that has happened.
+      aidbHeld = lib.hm.dag.entryAfter [ "reloadSystemd" "podmanQuadletCleanup" ] ''
+        aidbHeld() {
+          local status=0 look=(timeout --kill-after 5 20 ${tool "aidb-precheck"} --config ${checked} check --depth bytes --deadline 5s)
+          if [[ -v DRY_RUN ]]; then return 0; fi
+          "''${look[@]}" -q > /dev/null 2>&1 || status=$?
+          if [[ $status == 1 ]]; then "''${look[@]}" || true; fi
+        }
+        aidbHeld || true
+      '';
+    };
+  };
+}

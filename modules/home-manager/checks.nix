@@ -1,0 +1,225 @@
+# What is said when a configuration is evaluated: errors where data would be lost, each with its way out, and warnings.
+{
+  config,
+  lib,
+  pkgs,
+  ...
+}:
+let
+  cfg = config.services.aidb;
+  podman = config.services.podman;
+  aidb = import ../../nix/lib { inherit lib; };
+  inherit (aidb) text;
+  inherit (cfg.internal)
+    folders
+    containers
+    odd
+    foreign
+    ;
+
+  enabled = lib.filterAttrs (_: guard: guard.enable) cfg.guards;
+  names = lib.attrNames enabled;
+  option = name: "services.aidb.guards.${lib.strings.escapeNixIdentifier name}";
+  ofPodman = name: "services.podman.containers.${lib.strings.escapeNixIdentifier name}";
+  leave = name: "if losing it is fine, say `${option name}.enable = false;`";
+
+  error = condition: message: {
+    assertion = !condition;
+    inherit message;
+  };
+
+  home = path: if lib.hasPrefix "~/" path then config.home.homeDirectory + lib.removePrefix "~" path else path;
+
+  # The container that was probably meant.
+  near =
+    name:
+    let
+      close = lib.filter (
+        c:
+        lib.hasInfix (lib.toLower name) (lib.toLower c)
+        || lib.hasInfix (lib.toLower c) (lib.toLower name)
+        || lib.strings.levenshteinAtMost 3 name c
+        || lib.hasInfix (bare name) (bare c)
+      ) (lib.attrNames containers);
+      bare = n: lib.replaceStrings [ "-" "_" "." ] [ "" "" "" ] (lib.toLower n);
+    in
+    lib.optionalString (close != [ ]) "; did you mean ${lib.concatMapStringsSep " or " (c: ''"${c}"'') close}?";
+
+  # The way out of data that nothing keeps.
+  mend =
+    name: folder:
+    let
+      source = "${config.home.homeDirectory}/${folder.container}";
+      volume = "write ${ofPodman folder.container}.volumes = [ \"${source}:${folder.wanted}\" ]";
+    in
+    if folder.wanted == null then
+      "write an absolute path on a volume"
+    else if lib.hasInfix "begins with `~`" folder.why then
+      "write \${config.home.homeDirectory} in place of `~`"
+    else if lib.hasInfix "has the option" folder.why then
+      "take the option away"
+    else if lib.hasInfix "is no volume of" folder.why then
+      "declare it there, or ${volume}"
+    else
+      volume;
+
+  lost = lib.mapAttrsToList (
+    name: folder:
+    error (folder.outcome == "lost" && enabled ? ${name} && enabled.${name}.data == null) (
+      "${ofPodman folder.container}: nothing keeps "
+      + (if folder.wanted == null then "its data" else "`${folder.wanted}`, where its image has its data")
+      + ": ${folder.why}. "
+      + lib.concatMapStrings (o: "(Not understood: ${o}.) ") odd.${folder.container}
+      + "To keep it, ${mend name folder}; ${leave name}"
+    )
+  ) folders;
+
+  gone = lib.mapAttrsToList (
+    name: folder:
+    error
+      (
+        folder.outcome == "kept"
+        && folder.ephemeral != null
+        && enabled ? ${name}
+        && enabled.${name}.data == folder.data
+      )
+      "${ofPodman folder.container}: its data is in `${folder.data or ""}`, and `${toString (folder.ephemeral or "")}` does not outlive a boot. Mount a folder below ${config.home.homeDirectory}; ${leave name}"
+  ) folders;
+
+  misnamed = map (
+    name:
+    error (!text.isContainerName name) "services.aidb.guards: \"${name}\" is no name for a guard; write a letter or digit, then letters, digits, `_`, `.`, `-`, as for a container"
+  ) names;
+
+  whose = lib.mapAttrsToList (
+    name: guard:
+    let
+      isThere = containers ? ${guard.container};
+      unitOf = lib.removePrefix "podman-" (lib.removeSuffix ".service" (toString guard.unit));
+    in
+    if isThere then
+      error (guard.unit != null && guard.unit != "podman-${guard.container}.service")
+        "${option name}.unit: container \"${guard.container}\" is in services.podman.containers, where its unit is podman-${guard.container}.service; found ${toString guard.unit}. Leave `unit` out"
+    else if guard.unit != null && containers ? ${unitOf} then
+      error true "${option name}.unit: ${guard.unit} is container \"${unitOf}\" of services.podman.containers; write `container = \"${unitOf}\";` in place of `unit`"
+    else
+      error (podman.enable && guard.unit == null && (guard.data == null || guard.container != name))
+        "${option name}.container: no container \"${guard.container}\" in services.podman.containers${near guard.container} For an application that runs otherwise, say `unit` and `data`"
+  ) enabled;
+
+  nowhere = lib.mapAttrsToList (
+    name: guard:
+    error (guard.data == null && (guard.unit != null || containers ? ${guard.container}) && !folders ? ${name})
+      "${option name}.data: the image of container \"${guard.container}\" has no preset of that name, so it cannot be told where the data is; write the folder on the host"
+  ) enabled;
+
+  # Pairs of guards on one folder. Folders inside of each other are told by the build, which knows what is excluded.
+  twice =
+    let
+      byData = lib.groupBy (name: home enabled.${name}.data) (
+        lib.filter (name: enabled.${name}.data != null) names
+      );
+    in
+    lib.mapAttrsToList (
+      data: who:
+      error (lib.length who > 1) "services.aidb.guards: ${lib.concatMapStringsSep " and " (n: ''"${n}"'') who} guard the same folder, `${data}`; say `${option (lib.last who)}.enable = false;`"
+    ) byData;
+
+  apart = lib.concatMap (
+    name:
+    let
+      data = enabled.${name}.data;
+    in
+    map
+      (
+        place:
+        let
+          folder = home cfg.${place};
+        in
+        error
+          (data != null && (text.isWithin (home data) folder || text.isWithin folder (home data)))
+          "services.aidb.${place}: `${folder}` and the data of guard \"${name}\", `${toString data}`, hold each other; choose another folder for services.aidb.${place}"
+      )
+      [
+        "vault"
+        "state"
+      ]
+  ) names;
+
+  serviceOf = name: containers.${name}.extraConfig.Service or { };
+  guarded = lib.filter (name: lib.any (guard: guard.container == name) (lib.attrValues enabled)) (
+    lib.attrNames containers
+  );
+  wordsOf = value: lib.concatMap (v: lib.splitString " " (toString v)) (lib.toList value);
+
+  successes = map (
+    name:
+    error (lib.elem "1" (wordsOf (serviceOf name).SuccessExitStatus or [ ]))
+      "${ofPodman name}.extraConfig.Service.SuccessExitStatus: 1 counts as success there, so a start that is held would go on. Take 1 away; ${leave name}"
+  ) guarded;
+
+  isPlain = value: builtins.match "[^[:space:]'\"\\$%]+" value != null;
+  movable = lib.concatLists (
+    lib.mapAttrsToList (
+      name: guard:
+      lib.mapAttrsToList (
+        store: folder:
+        error (!(isPlain store && isPlain "${folder}")) "${option name}.migrations: store \"${store}\" and its folder stand in a unit's line, without spaces, quotes, `$`, `\\` and `%`; rename what has them"
+      ) guard.migrations
+    ) enabled
+  );
+
+  seconds =
+    value:
+    if lib.isInt value then
+      value
+    else if lib.isString value && builtins.match "[0-9]+s?" value != null then
+      lib.toIntBase10 (lib.removeSuffix "s" value)
+    else
+      null;
+  hasty = lib.filter (
+    name:
+    let
+      limit = seconds ((serviceOf name).TimeoutStopSec or 60);
+    in
+    limit != null && limit < 30
+  ) guarded;
+
+  alone = lib.filter (
+    name:
+    let
+      guard = enabled.${name};
+    in
+    !(containers ? ${guard.container}) && guard.unit == null && guard.data != null && near name != ""
+  ) names;
+in
+{
+  config = lib.mkIf cfg.enable {
+    inherit (cfg.internal) assertions warnings;
+
+    services.aidb.internal.assertions = [
+      (lib.hm.assertions.assertPlatform "services.aidb" pkgs lib.platforms.linux)
+    ]
+    ++ lost
+    ++ gone
+    ++ misnamed
+    ++ whose
+    ++ nowhere
+    ++ twice
+    ++ apart
+    ++ successes
+    ++ movable;
+
+    services.aidb.internal.warnings =
+      lib.optional (!podman.enable && podman.containers != { })
+        "services.aidb: containers are declared, but services.podman.enable is false, so they are not there and none of them is guarded. Enable it, or take them away"
+      ++ map (
+        name:
+        "${ofPodman name}.extraConfig.Service.TimeoutStopSec: a snapshot at the stop may take 20 seconds, found ${toString (serviceOf name).TimeoutStopSec}. Write 60, which is the default of a guarded container"
+      ) hasty
+      ++ map (
+        name:
+        "${option name}: it belongs to no unit, so its data is kept by the timer alone${near name} If that is meant, choose a name that is further from the container's"
+      ) alone;
+  };
+}

@@ -1,0 +1,44 @@
+# The hooks in the units of `services.podman.containers`.
+#
+# They enter by `apply` on the containers' own `extraConfig`: definitions of ours beside those of a user would clash with
+# a text where ours is a list, and would have to be known before the guards are.
+{ config, lib, ... }:
+let
+  inherit (lib) mkOption types;
+  cfg = config.services.aidb;
+  inherit ((import ../../nix/lib { inherit lib; })) hooks;
+
+  # Names only: whether a guard is enabled and whose it is. Its other values may depend on what is made here.
+  guardsOf = container: lib.filterAttrs (_: guard: guard.enable && guard.container == container) cfg.guards;
+
+  withHooks =
+    container: user:
+    let
+      guards = guardsOf container;
+    in
+    if !cfg.enable || guards == { } then
+      user
+    else
+      hooks.withHooks {
+        guards = lib.attrNames guards;
+        unit = "podman-${container}.service";
+        migrations = lib.concatLists (
+          lib.mapAttrsToList (
+            guard: g: lib.mapAttrsToList (store: folder: { inherit guard store; folder = "${folder}"; }) g.migrations
+          ) guards
+        );
+      } user;
+in
+{
+  # No default, example, description, and no type on the inner one: Home Manager's declaration has them.
+  options.services.podman.containers = mkOption {
+    type = types.attrsOf (
+      types.submodule (
+        { name, ... }:
+        {
+          options.extraConfig = mkOption { apply = withHooks name; };
+        }
+      )
+    );
+  };
+}

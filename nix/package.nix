@@ -1,0 +1,67 @@
+# All tools in one build: they share a workspace, and most of the time is spent on what they share.
+{
+  lib,
+  rustPlatform,
+  installShellFiles,
+  # Which programs are built; the demo is no tool and is built apart.
+  programs ? import ./tools.nix,
+  # The tests build a second profile of everything: `checks.tests` runs them, not every user who switches.
+  doCheck ? false,
+}:
+let
+  root = ../.;
+  only = lib.concatMap (program: [
+    "--package"
+    program
+  ]) programs;
+in
+rustPlatform.buildRustPackage {
+  pname = "aidb";
+  inherit ((lib.importTOML ../Cargo.toml).workspace.package) version;
+
+  src = lib.fileset.toSource {
+    inherit root;
+    # A change of a module or of a text builds nothing again.
+    fileset = lib.fileset.unions [
+      ../Cargo.toml
+      ../Cargo.lock
+      ../clippy.toml
+      ../crates
+      ../nix/catalog.json
+      ../tests/fixtures
+    ];
+  };
+
+  cargoLock.lockFile = ../Cargo.lock;
+  cargoBuildFlags = only;
+  cargoTestFlags = [ "--workspace" ];
+  inherit doCheck;
+
+  nativeBuildInputs = [ installShellFiles ];
+
+  # A tool that cannot print its completions or its man page has none: that is no reason to have no tool.
+  postInstall = ''
+    for program in ${lib.escapeShellArgs programs}; do
+      printed=$(mktemp -d)
+      for shell in bash fish zsh; do
+        if "$out/bin/$program" --generate "complete-$shell" > "$printed/$shell" 2> /dev/null && [ -s "$printed/$shell" ]; then
+          installShellCompletion --cmd "$program" "--$shell" "$printed/$shell"
+        fi
+      done
+      if "$out/bin/$program" --generate man > "$printed/$program.1" 2> /dev/null && [ -s "$printed/$program.1" ]; then
+        installManPage "$printed/$program.1"
+      fi
+    done
+  '';
+
+  meta = {
+    description = "Protects the data of self-hosted containers: checks, proven snapshots, restore";
+    longDescription = ''
+      Looks at the data of a container before it starts, keeps a snapshot before it stops, opens each snapshot to
+      prove it, and brings one back with one command. For rootless Podman, declared by hand or in Home Manager.
+    '';
+    license = lib.licenses.mit;
+    platforms = lib.platforms.linux;
+    mainProgram = lib.head programs;
+  };
+}

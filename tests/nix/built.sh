@@ -1,0 +1,98 @@
+# Part of tests/nix/run: what needs a build. Sourced there.
+
+build() { nix build --impure --no-link --print-out-paths "$@"; }
+
+if evaluate --json --expr "$tests.built.laws" > "$work/laws" 2> "$work/error"; then tell "$work/laws"
+else fail 'generations evaluate' "$(tail -n 40 "$work/error")"; fi
+
+# The tools themselves, and what they say of every example's settings.
+check 'the tools build' build "${flake[@]}"
+while IFS= read -r name; do
+  check "stack.json of $name: the tool takes it" build --expr "$tests.built.stacks.\"$name\""
+done < <(evaluate --json --expr "builtins.attrNames $tests.examples" | jq -r '.[]')
+
+# One rule: what the module derives from options, the tools discover in the units that are made of them.
+same() { # same EXAMPLE
+  local generation folder; generation=$(build --expr "$tests.built.derived.\"$1\"") || return 1
+  folder=$(mktemp -d -p "$work"); mkdir "$folder/config"
+  ln -s "$generation/home-files/.config/systemd" "$folder/config/systemd"
+  local tool=$generation/home-files/.config/aidb/bin/aidb-precheck
+  guards() { jq '[.guards[] | {name, data, preset, unit, stores}]'; }
+  env -i HOME=/home/alice XDG_CONFIG_HOME="$folder/config" "$tool" --json settings | guards > "$folder/discovered"
+  env -i HOME=/home/alice "$tool" --json --config "$generation/home-files/.config/aidb/stack.json" settings | guards > "$folder/derived"
+  [ "$(jq length "$folder/derived")" -gt 0 ] && diff -u "$folder/discovered" "$folder/derived"
+}
+for name in every-volume four-containers own-hooks two-folders; do check "the tools discover the guards of $name" same "$name"; done
+
+# Units as systemd reads them: those of quadlets, made by Podman's own generator, and ours.
+reads() { # reads GENERATION UNIT...: the units that are not Home Manager's are made up
+  local folder unit; folder=$(mktemp -d -p "$work"); units=$folder/systemd/user
+  local generation=$1; shift
+  mkdir -p "$folder/aidb" "$folder/run"; chmod 700 "$folder/run"
+  cp -rP "$generation/home-files/.config/systemd" "$folder/systemd"; chmod -R u+w "$folder/systemd"
+  # %E/aidb/bin, as at home.
+  ln -s "$(readlink -f "$generation/home-files/.config/aidb/bin")" "$folder/aidb/bin"
+  for unit in "$@"; do printf '[Service]\nExecStart=/bin/true\n' > "$units/$unit"; done
+  # Templates are read as an instance.
+  cp "$units/aidb-verify@.service" "$units/aidb-verify@podman-ollama.service"
+  cp "$units/aidb-alert@.service" "$units/aidb-alert@podman-ollama.service.service"
+  [ -e "$units/podman-ollama.service" ] || printf '[Service]\nExecStart=/bin/true\n' > "$units/podman-ollama.service"
+  XDG_CONFIG_HOME=$folder XDG_RUNTIME_DIR=$folder/run systemd-analyze --user --man=no verify \
+    "$units"/aidb-*[!@].service "$units"/aidb-*.timer "$units"/podman-*.service > "$folder/verify" 2>&1 || { cat "$folder/verify"; return 1; }
+  # It complains about some things and is content all the same.
+  ! grep -E 'aidb|Unknown|Failed' "$folder/verify"
+}
+if four=$(build --expr "$tests.built.four" 2> "$work/error") && own=$(build --expr "$tests.built.own" 2> "$work/error"); then
+  pass 'generations with the real tools build'
+  if command -v systemd-analyze > /dev/null; then
+    check 'systemd reads the units' reads "$four"
+    check 'systemd reads the companions of units that are not in services.podman' reads "$own" paperless.service aidb-app.service
+  else echo 'left out: systemd reads the units (there is no systemd-analyze)'; fi
+else fail 'generations with the real tools build' "$(tail -n 40 "$work/error")"; fi
+
+# The gate in the real activation script, with tools that answer as they are told.
+declare -A generation
+for gate in hold warn; do
+  generation[$gate]=$(build --expr "$tests.built.gated.$gate" 2> "$work/error") || { fail "a generation with gate = $gate" "$(tail -n 40 "$work/error")"; generation[$gate]=; }
+done
+# gate NAME GATE STATUS EXPECTED [VARIABLE...]: runs the activation up to the gate, whose tool ends with STATUS.
+# EXPECTED is "goes on" or "refused".
+gate() {
+  local name=$1 gate=$2 status=$3 expected=$4 found; shift 4
+  rm -rf "$work/home" "$work/stand-in"; mkdir -p "$work/home" "$work/stand-in"
+  echo "$status" > "$work/stand-in/aidb-precheck"
+  # Up to the gate: what comes after it would need a user of that name.
+  sed '/^_iNote "Activating %s" "writeBoundary"/,$d' "${generation[$gate]}/activate" > "$work/activate"
+  echo 'echo PAST THE GATE' >> "$work/activate"
+  env -i HOME="$work/home" USER="$(id -un)" PATH="$PATH" NIX_CONFIG="$NIX_CONFIG" SKIP_SANITY_CHECKS=1 STAND_IN="$work/stand-in" "$@" bash "$work/activate" > "$work/said" 2>&1 || true
+  if grep -q 'PAST THE GATE' "$work/said"; then found='goes on'; else found=refused; fi
+  if [ "$found" = "$expected" ]; then pass "gate: $name: $expected"; else fail "gate: $name: expected $expected, found $found" "$(tail -n 20 "$work/said")"; fi
+}
+if [ -n "${generation[hold]}" ] && [ -n "${generation[warn]}" ]; then
+  gate 'all is well' hold 0 'goes on'
+  check 'gate: the tools are called as they promise' grep -qE '^aidb-precheck --config …-stack.json check --at switch --deadline 10s --to …-home-manager-generation$' "$work/stand-in/calls"
+  check 'gate: what a crash left is rescued first' test "$(head -n 4 "$work/stand-in/calls")" = "$(for g in mindsdb ollama open-webui qdrant; do echo "aidb-snapshot --config …-stack.json -q rescue $g"; done)"
+  check 'gate: it says nothing of its own when all is well' bash -c '! grep -q aidb: "$0"' "$work/said"
+  gate 'held' hold 1 refused
+  check 'gate: a refusal says how to go on' grep -q 'AIDB_GATE=warn home-manager switch' "$work/said"
+  for status in 2 3 4 101; do gate "status $status" hold "$status" 'goes on'; done
+  gate 'held, AIDB_GATE=warn' hold 1 'goes on' AIDB_GATE=warn
+  gate 'held, gate = "warn"' warn 1 'goes on'
+  gate 'held, dry run' hold 1 'goes on' DRY_RUN=1
+  check 'gate: a dry run says so to the tool, and rescues nothing' bash -c 'grep -q -- --dry-run "$0" && ! grep -q rescue "$0"' "$work/stand-in/calls"
+  order() {
+    sed -n 's/^_iNote "Activating %s" "\(.*\)"/\1/p' "${generation[hold]}/activate" > "$work/order"
+    local before=0 at
+    for entry in checkLinkTargets aidbGate writeBoundary linkGeneration reloadSystemd podmanQuadletCleanup aidbHeld; do
+      at=$(grep -nxF "$entry" "$work/order" | cut -d: -f1)
+      [ -n "$at" ] && [ "$at" -gt "$before" ] || { echo "$entry is not where it belongs:"; cat "$work/order"; return 1; }
+      before=$at
+    done
+  }
+  check 'the gate stands before writeBoundary, the last word after podmanQuadletCleanup' order
+  dry() {
+    rm -rf "$work/home"; mkdir "$work/home"
+    env -i HOME="$work/home" USER="$(id -un)" PATH="$PATH" NIX_CONFIG="$NIX_CONFIG" SKIP_SANITY_CHECKS=1 DRY_RUN=1 "${generation[hold]}/activate" && [ ! -e "$work/home/.config" ]
+  }
+  check 'the whole activation, as a dry run, writes nothing' dry
+fi

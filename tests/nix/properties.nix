@@ -1,0 +1,124 @@
+# What holds whatever is written: laws of the module, each with the pairs that break it.
+{
+  lib,
+  evaluate, # modules: { config; quadlets; }
+  aidb, # the module
+  examples, # name: file
+}:
+let
+  with' = file: more: evaluate ([ aidb file ] ++ lib.toList more);
+  without = file: evaluate [ file { options.services.aidb = lib.mkOption { type = lib.types.anything; }; } ];
+
+  four = examples.four-containers;
+  base = (with' four [ ]).quadlets;
+
+  # Lines of ours in a quadlet.
+  cut = text: lib.filter (line: !lib.any (ours: lib.hasInfix ours line) [ "aidb" "RestartMode" "SuccessExitStatus" "TimeoutStopSec" ]) (lib.splitString "\n" text);
+
+  unchanging = {
+    vault = { vault = "/srv/vault"; };
+    state = { state = "/srv/state"; };
+    keep = { keep.last = 9; };
+    gate = { gate = "warn"; };
+    "another package" = { package = { outPath = "/nix/store/00000000000000000000000000000000-aidb"; type = "derivation"; name = "aidb"; meta = { }; }; };
+    policy = { guards.open-webui.policy.damaged = "restore"; };
+    exclude = { guards.open-webui.exclude = [ "audio/**" ]; };
+    stores = { guards.open-webui.stores.vectors = null; };
+    data = { guards.open-webui.data = "/srv/other"; };
+    "another folder's guard" = { guards.letters = { data = "/srv/letters"; }; };
+    backup = { backup.onCalendar = "hourly"; };
+    monitor = { monitor.metrics = "/srv/m.prom"; };
+    archive = { archive.enable = false; };
+    offsite = { offsite.enable = true; };
+    settings = { settings.programs.podman = "/usr/bin/podman"; };
+  };
+in
+{
+  "disabled: the same quadlets as without the module" = lib.concatMap (
+    name:
+    let
+      off = with' examples.${name} { services.aidb.enable = lib.mkForce false; };
+    in
+    lib.optional (off.quadlets != (without examples.${name}).quadlets) name
+  ) (lib.attrNames examples);
+
+  "disabled: the same units as without the module" =
+    let
+      off = with' four { services.aidb.enable = lib.mkForce false; };
+      not = without four;
+    in
+    lib.optional (off.config.systemd.user.services != not.config.systemd.user.services) "services"
+    ++ lib.optional (off.config.systemd.user.timers != not.config.systemd.user.timers) "timers";
+
+  "an option changes no quadlet" = lib.concatLists (
+    lib.mapAttrsToList (
+      name: change: lib.optional ((with' four { services.aidb = change; }).quadlets != base) name
+    ) unchanging
+  );
+
+  "a hook line changes where it must, and nowhere else" =
+    let
+      off = (with' four { services.aidb.guards.qdrant.enable = false; }).quadlets;
+      more =
+        (with' four {
+          services.aidb.guards.more = {
+            container = "qdrant";
+            data = "/srv/more";
+          };
+        }).quadlets;
+      changed = q: lib.filter (name: q.${name} != base.${name}) (lib.attrNames base);
+    in
+    lib.optional (changed off != [ "podman-qdrant.container" ]) "guard off: ${toString (changed off)}"
+    ++ lib.optional (changed more != [ "podman-qdrant.container" ]) "second guard: ${toString (changed more)}"
+    ++ lib.optional (!lib.hasInfix "--at start more qdrant ||" more."podman-qdrant.container") "second guard: not named";
+
+  "what a user wrote is still there" = lib.concatMap (
+    name:
+    let
+      on = (with' examples.${name} [ ]).quadlets;
+      off = (without examples.${name}).quadlets;
+    in
+    lib.concatMap (
+      quadlet: lib.optional (lib.subtractLists (cut on.${quadlet}) (cut off.${quadlet}) != [ ]) "${name}: ${quadlet}"
+    ) (lib.attrNames off)
+  ) (lib.attrNames examples);
+
+  "hooks are on guarded containers, once, and on no others" = lib.concatMap (
+    name:
+    let
+      on = with' examples.${name} [ ];
+      of = lib.mapAttrsToList (_: g: g.container) (lib.filterAttrs (_: g: g.enable) on.config.services.aidb.guards);
+      count = text: lib.length (lib.splitString "aidb-precheck check --at start" text) - 1;
+    in
+    lib.concatMap (
+      container:
+      lib.optional (
+        count on.quadlets."podman-${container}.container" != (if lib.elem container of then 1 else 0)
+      ) "${name}: ${container}"
+    ) (lib.attrNames on.config.services.podman.containers)
+  ) (lib.attrNames examples);
+
+  "every option has a type, a default, an example and a description" = lib.concatMap (
+    option:
+    lib.concatMap (part: lib.optional (!option ? ${part}) "${option.name}: no ${part}") [
+      "type"
+      "default"
+      "example"
+      "description"
+    ]
+  ) (lib.filter (o: o.visible && !o.internal) (lib.optionAttrSetToDocList (with' four [ ]).options.services.aidb));
+
+  "no unit names a store path of the tools" =
+    lib.concatMap (
+      name:
+      let
+        on = with' examples.${name} [ ];
+        lines = lib.concatMap (
+          unit: lib.concatMap (v: lib.toList v) (lib.attrValues (unit.Service or { }))
+        ) (lib.attrValues (lib.filterAttrs (n: _: lib.hasPrefix "aidb-" n) on.config.systemd.user.services));
+      in
+      map (line: "${name}: ${toString line}") (
+        lib.filter (line: lib.hasInfix "/nix/store" (toString line) && lib.hasInfix "/bin/aidb" (toString line) && !lib.hasInfix "%E/aidb/bin" (toString line)) lines
+      )
+    ) (lib.attrNames examples);
+}

@@ -1,0 +1,205 @@
+# What is said of a configuration: exactly these errors, exactly these warnings.
+let
+  containers = containers: {
+    services.podman = {
+      enable = true;
+      inherit containers;
+    };
+    services.aidb.enable = true;
+  };
+  webui = more: containers { webui = { image = "ghcr.io/open-webui/open-webui:v0.6.38"; } // more; };
+  data = "/app/backend/data";
+  keep = "write services.podman.containers.webui.volumes = [ \"/home/alice/webui:/app/backend/data\" ]";
+  leave = "if losing it is fine, say `services.aidb.guards.webui.enable = false;`";
+  lost = why: way: [
+    "services.podman.containers.webui: nothing keeps `/app/backend/data`, where its image has its data: ${why}. To keep it, ${way}; ${leave}"
+  ];
+  guard = name: guard: {
+    services.podman = {
+      enable = true;
+      containers.open-webui = {
+        image = "ghcr.io/open-webui/open-webui:v0.6.38";
+        volumes = [ "%h/ai/open-webui:/app/backend/data" ];
+      };
+    };
+    services.aidb = {
+      enable = true;
+      guards.${name} = guard;
+    };
+  };
+in
+{
+  "an image that is known, and no volume" = {
+    config = webui { };
+    errors = lost "no volume holds it, so it is written to the container's own layer" keep;
+  };
+  "a volume elsewhere, and what was not understood" = {
+    config = webui { volumes = [ "%h/a:/somewhere" "a:b:c:d" ]; };
+    errors = [
+      "services.podman.containers.webui: nothing keeps `/app/backend/data`, where its image has its data: no volume holds it, so it is written to the container's own layer. (Not understood: expected `SOURCE:TARGET:OPTIONS`, found `a:b:c:d`.) To keep it, ${keep}; ${leave}"
+    ];
+  };
+  "a tilde" = {
+    config = webui { volumes = [ "~/ai:${data}" ]; };
+    errors = lost "`~/ai` begins with `~`, which nothing expands" "write \${config.home.homeDirectory} in place of `~`";
+  };
+  "a relative path" = {
+    config = webui { volumes = [ "./ai:${data}" ]; };
+    errors = lost "`./ai` is relative to the unit file" keep;
+  };
+  "an anonymous volume" = {
+    config = webui { volumes = [ data ]; };
+    errors = lost "its volume is anonymous, and Podman deletes that with the container" keep;
+  };
+  "an overlay" = {
+    config = webui { volumes = [ "/srv/ai:${data}:O" ]; };
+    errors = lost "its volume has the option `O`, whose writes vanish with the container" "take the option away";
+  };
+  "read-only" = {
+    config = webui { volumes = [ "/srv/ai:${data}:ro" ]; };
+    errors = lost "its volume has the option `ro`, so the container cannot write it" "take the option away";
+  };
+  "memory" = {
+    config = webui { extraConfig.Container.Tmpfs = data; };
+    errors = lost "it is mounted in memory" keep;
+  };
+  "a volume unit that is not there" = {
+    config = webui { volumes = [ "chats.volume:${data}" ]; };
+    errors = lost "`chats.volume` is no volume of services.podman.volumes" "declare it there, or ${keep}";
+  };
+  "a variable that is no path" = {
+    config = webui {
+      volumes = [ "/srv/ai:${data}" ];
+      environment.DATA_DIR = "./data";
+    };
+    errors = [
+      "services.podman.containers.webui: nothing keeps its data: `DATA_DIR` is `./data`, which is no absolute path, so it cannot be told where the data is. To keep it, write an absolute path on a volume; ${leave}"
+    ];
+  };
+  "a folder that does not outlive a boot" = {
+    config = webui { volumes = [ "/tmp/ai:${data}" ]; };
+    errors = [
+      "services.podman.containers.webui: its data is in `/tmp/ai`, and `/tmp` does not outlive a boot. Mount a folder below /home/alice; ${leave}"
+    ];
+  };
+  "the way out: leave it alone" = {
+    config = {
+      imports = [ (webui { }) ];
+      services.aidb.guards.webui.enable = false;
+    };
+  };
+  "the way out: say where it is" = {
+    config = {
+      imports = [ (webui { }) ];
+      services.aidb.guards.webui.data = "/srv/webui";
+    };
+  };
+  "a held start that would go on" = {
+    config = webui {
+      volumes = [ "/srv/ai:${data}" ];
+      extraConfig.Service.SuccessExitStatus = "1 2";
+    };
+    errors = [
+      "services.podman.containers.webui.extraConfig.Service.SuccessExitStatus: 1 counts as success there, so a start that is held would go on. Take 1 away; ${leave}"
+    ];
+  };
+  "a stop that has too little time" = {
+    config = webui {
+      volumes = [ "/srv/ai:${data}" ];
+      extraConfig.Service.TimeoutStopSec = 20;
+    };
+    warnings = [
+      "services.podman.containers.webui.extraConfig.Service.TimeoutStopSec: a snapshot at the stop may take 20 seconds, found 20. Write 60, which is the default of a guarded container"
+    ];
+  };
+  "a guard of no container" = {
+    config = guard "webui" { exclude = [ "audio/**" ]; };
+    errors = [
+      "services.aidb.guards.webui.container: no container \"webui\" in services.podman.containers; did you mean \"open-webui\"? For an application that runs otherwise, say `unit` and `data`"
+    ];
+  };
+  "a guard of another container" = {
+    config = guard "chats" {
+      container = "openwebui";
+      data = "/srv/chats";
+    };
+    errors = [
+      "services.aidb.guards.chats.container: no container \"openwebui\" in services.podman.containers; did you mean \"open-webui\"? For an application that runs otherwise, say `unit` and `data`"
+    ];
+  };
+  "a folder of its own that is named nearly like a container" = {
+    config = guard "open-webu" {
+      data = "/srv/chats";
+      stores.chats = {
+        kind = "files";
+        path = ".";
+      };
+    };
+    warnings = [
+      "services.aidb.guards.open-webu: it belongs to no unit, so its data is kept by the timer alone; did you mean \"open-webui\"? If that is meant, choose a name that is further from the container's"
+    ];
+  };
+  "a unit of Home Manager's own" = {
+    config = guard "chats" {
+      unit = "podman-open-webui.service";
+      data = "/srv/chats";
+    };
+    errors = [
+      "services.aidb.guards.chats.unit: podman-open-webui.service is container \"open-webui\" of services.podman.containers; write `container = \"open-webui\";` in place of `unit`"
+    ];
+  };
+  "a unit that the container has not" = {
+    config = guard "open-webui" { unit = "webui.service"; };
+    errors = [
+      "services.aidb.guards.open-webui.unit: container \"open-webui\" is in services.podman.containers, where its unit is podman-open-webui.service; found webui.service. Leave `unit` out"
+    ];
+  };
+  "a unit without a folder" = {
+    config = guard "paperless" { unit = "paperless.service"; };
+    errors = [
+      "services.aidb.guards.paperless.data: the image of container \"paperless\" has no preset of that name, so it cannot be told where the data is; write the folder on the host"
+    ];
+  };
+  "a name that a unit's line could not hold" = {
+    config = guard "my letters" {
+      container = "open-webui";
+      data = "/srv/letters";
+    };
+    errors = [
+      "services.aidb.guards: \"my letters\" is no name for a guard; write a letter or digit, then letters, digits, `_`, `.`, `-`, as for a container"
+    ];
+  };
+  "two guards of one folder" = {
+    config = guard "chats" {
+      container = "open-webui";
+      data = "/home/alice/ai/open-webui";
+    };
+    errors = [
+      "services.aidb.guards: \"chats\" and \"open-webui\" guard the same folder, `/home/alice/ai/open-webui`; say `services.aidb.guards.open-webui.enable = false;`"
+    ];
+  };
+  "the vault inside of the data" = {
+    config = {
+      imports = [ (webui { volumes = [ "%h/ai:${data}" ]; }) ];
+      services.aidb.vault = "~/ai/vault";
+    };
+    errors = [
+      "services.aidb.vault: `/home/alice/ai/vault` and the data of guard \"webui\", `/home/alice/ai`, hold each other; choose another folder for services.aidb.vault"
+    ];
+  };
+  "a migration that a line cannot hold" = {
+    config = guard "open-webui" { migrations.chats = "/srv/my migrations"; };
+    errors = [
+      "services.aidb.guards.open-webui.migrations: store \"chats\" and its folder stand in a unit's line, without spaces, quotes, `$`, `\\` and `%`; rename what has them"
+    ];
+  };
+  "containers, and Podman off" = {
+    config = {
+      services.podman.containers.webui.image = "ghcr.io/open-webui/open-webui:v0.6.38";
+      services.aidb.enable = true;
+    };
+    warnings = [
+      "services.aidb: containers are declared, but services.podman.enable is false, so they are not there and none of them is guarded. Enable it, or take them away"
+    ];
+  };
+}
