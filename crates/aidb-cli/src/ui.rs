@@ -140,7 +140,7 @@ impl Ui {
             .find_map(|e| e.downcast_ref::<aidb_core::Error>())
             .and_then(|e| e.hint())
         {
-            let _ = write!(text, "\n  hint: {}", indented(hint));
+            let _ = write!(text, "\n  hint: {}", indented(&self.with_commands(hint)));
         }
         let _ = writeln!(std::io::stderr(), "{text}");
     }
@@ -156,6 +156,18 @@ impl Ui {
             words.push(quoted(&config.to_string_lossy()));
         }
         words.join(" ")
+    }
+
+    /// Returns a hint in which every `aidb …` is a command that works when it is typed here.
+    fn with_commands(&self, hint: &str) -> String {
+        let parts = hint.split('`').enumerate();
+        let told = parts.map(|(i, part)| match part.strip_prefix("aidb ") {
+            Some(words) if i % 2 == 1 => {
+                self.command(&words.split(' ').map(str::to_owned).collect::<Vec<_>>())
+            }
+            _ => part.to_owned(),
+        });
+        told.collect::<Vec<_>>().join("`")
     }
 
     /// Returns text set off in its style, if colour is on.

@@ -59,7 +59,9 @@ pub fn take(common: &Common, args: &Args, ui: &mut Ui) -> anyhow::Result<Verdict
                 }
                 outcome.taken.push(snapshots::document(&snapshot));
             }
-            Err(e) if guards.len() == 1 => return Err(e),
+            Err(e) if guards.len() == 1 => {
+                return Err(e.context(format!("cannot take a snapshot of `{}`", guard.name)));
+            }
             Err(e) => {
                 let e = e.context(format!("cannot take a snapshot of `{}`", guard.name));
                 if outcome.busy.is_none() && is_busy(&e) {

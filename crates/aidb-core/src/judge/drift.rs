@@ -42,10 +42,10 @@ fn shrunken(case: &Case, database: &Database, baseline: &Baseline) -> Option<Fin
     }
     let id = FindingId::ContractRowsShrunk;
     // An application without a single account makes its next visitor the administrator.
-    let severity: Severity = if emptied {
+    let severity = if emptied {
         case.guard.policy.missing.into()
     } else {
-        case.guard.policy.shrunken.into()
+        drifted(case)
     };
     let what = if emptied {
         "the accounts are gone"
@@ -60,6 +60,15 @@ fn shrunken(case: &Case, database: &Database, baseline: &Baseline) -> Option<Fin
     })
 }
 
+/// At a start a warning by default: what happened has happened. A switch is refused, because it can still wait.
+fn drifted(case: &Case) -> Severity {
+    if case.occasion == Occasion::Switch {
+        Severity::Hold
+    } else {
+        case.guard.policy.shrunken.into()
+    }
+}
+
 fn other_database(case: &Case, database: &Database, baseline: &Baseline) -> Option<Finding> {
     let now = &database.opened.as_ref()?.identity;
     let before = &baseline.last.identity;
@@ -67,7 +76,7 @@ fn other_database(case: &Case, database: &Database, baseline: &Baseline) -> Opti
         return None;
     }
     let id = FindingId::ContractOtherDatabase;
-    let severity: Severity = case.guard.policy.shrunken.into();
+    let severity = drifted(case);
     let identity = case.store.contract.identity.as_ref()?;
     let evidence = format!(
         "none of the {} oldest rows of `{}` known before is among the oldest now",

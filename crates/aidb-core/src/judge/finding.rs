@@ -5,6 +5,7 @@ use std::path::PathBuf;
 use serde::{Deserialize, Serialize};
 
 use super::verdict::Verdict;
+use crate::settings::check::nearest;
 
 /// One judged fact.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -183,6 +184,35 @@ impl std::str::FromStr for FindingId {
             .iter()
             .copied()
             .find(|id| id.as_str() == text)
-            .ok_or_else(|| format!("no finding is called `{text}`"))
+            .ok_or_else(|| {
+                let near = nearest(text, Self::ALL.iter().map(|id| id.as_str()));
+                let hint = near
+                    .map(|n| format!(", did you mean `{n}`?"))
+                    .unwrap_or_default();
+                format!("no finding is called `{text}`{hint}")
+            })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_readme_lists_every_finding_with_its_meaning() {
+        let readme = include_str!("../../../../README.md");
+        for id in FindingId::ALL {
+            let line = format!("| `{id}` | {} |", id.meaning());
+            assert!(readme.contains(&line), "README.md lacks: {line}");
+        }
+    }
+
+    #[test]
+    fn a_mistyped_finding_is_answered_with_the_nearest() {
+        let told = "sqlite.no-table".parse::<FindingId>().unwrap_err();
+        assert_eq!(
+            told,
+            "no finding is called `sqlite.no-table`, did you mean `sqlite.no-tables`?"
+        );
     }
 }

@@ -17,7 +17,8 @@ fn a_data_folder_that_is_a_file() {
     ");
     insta::assert_snapshot!(stack.run("aidb take"), @"
     --- stderr
-    error: open the data folder `~/ai/open-webui`
+    error: cannot take a snapshot of `open-webui`
+      caused by: open the data folder `~/ai/open-webui`
       caused by: Not a directory (os error 20)
     --- status 3
     ");
@@ -40,7 +41,8 @@ fn a_data_folder_that_never_was() {
     ");
     insta::assert_snapshot!(stack.run("aidb take"), @"
     --- stderr
-    error: open the data folder `~/ai/open-webui`
+    error: cannot take a snapshot of `open-webui`
+      caused by: open the data folder `~/ai/open-webui`
       caused by: No such file or directory (os error 2)
     --- status 3
     ");
@@ -76,7 +78,8 @@ fn a_data_folder_that_is_gone_is_held_and_not_made_anew() {
     assert!(!stack.data().exists());
     insta::assert_snapshot!(stack.run("aidb take"), @"
     --- stderr
-    error: open the data folder `~/ai/open-webui`
+    error: cannot take a snapshot of `open-webui`
+      caused by: open the data folder `~/ai/open-webui`
       caused by: No such file or directory (os error 2)
     --- status 3
     ");
@@ -110,7 +113,8 @@ fn a_data_folder_that_may_not_be_read_is_no_missing_one() {
     ");
     insta::assert_snapshot!(take, @"
     --- stderr
-    error: open the data folder `~/ai/open-webui`
+    error: cannot take a snapshot of `open-webui`
+      caused by: open the data folder `~/ai/open-webui`
       caused by: Permission denied (os error 13)
     --- status 3
     ");

@@ -102,7 +102,7 @@ fn an_unknown_finding_and_an_unknown_verb() {
     let stack = with(SMALL);
     insta::assert_snapshot!(stack.run("aidb allow open-webui sqlite.no-table --reason x"), @"
     --- stderr
-    error: invalid value 'sqlite.no-table' for '<FINDING>': no finding is called `sqlite.no-table`
+    error: invalid value 'sqlite.no-table' for '<FINDING>': no finding is called `sqlite.no-table`, did you mean `sqlite.no-tables`?
 
     For more information, try '--help'.
     --- status 2

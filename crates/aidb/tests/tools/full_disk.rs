@@ -78,7 +78,8 @@ fn a_take_on_a_full_disk_says_how_much_is_free_and_loses_nothing() {
     kept open-webui/000002-TIME-manual  5 files, 632 KiB, SIZE written, proven, in TIME
     third: 0
     --- stderr
-    error: the disk of the vault `~/vault` is full, found N MiB free; nothing was kept, and nothing was lost
+    error: cannot take a snapshot of `open-webui`
+      caused by: the disk of the vault `~/vault` is full, found N MiB free; nothing was kept, and nothing was lost
       hint: free some space, lower `keep`, or move `vault`
     --- status 0
     ");

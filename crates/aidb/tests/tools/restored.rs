@@ -96,7 +96,7 @@ fn a_time_chooses_the_snapshot() {
     insta::assert_snapshot!(stack.run("aidb restore open-webui --before 2020-01-01"), @"
     --- stderr
     error: `open-webui` has no proven snapshot from before DATE
-      hint: `aidb list open-webui` shows what there is; `--snapshot ID` takes any of it
+      hint: `BIN/aidb list open-webui` shows what there is; `--snapshot ID` takes any of it
     --- status 3
     ");
     insta::assert_snapshot!(stack.run("aidb restore open-webui --before yesterday"), @"
@@ -161,7 +161,7 @@ fn there_is_nothing_to_restore_or_to_undo_yet() {
     insta::assert_snapshot!(stack.run("aidb restore open-webui"), @"
     --- stderr
     error: `open-webui` has no proven snapshot
-      hint: `aidb list open-webui` shows what there is; `--snapshot ID` takes any of it
+      hint: `BIN/aidb list open-webui` shows what there is; `--snapshot ID` takes any of it
     --- status 3
     ");
     insta::assert_snapshot!(stack.run("aidb undo open-webui"), @"

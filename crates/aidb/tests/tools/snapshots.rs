@@ -69,7 +69,7 @@ fn an_unproven_snapshot_is_proven_later() {
     insta::assert_snapshot!(stack.run("aidb show open-webui"), @"
     --- stderr
     error: `open-webui` has no proven snapshot
-      hint: `aidb list open-webui` shows what there is
+      hint: `BIN/aidb list open-webui` shows what there is
     --- status 2
     ");
     insta::assert_snapshot!(stack.run("aidb verify"), @"
@@ -206,13 +206,13 @@ fn a_snapshot_that_is_not_there_is_wrong_usage() {
     insta::assert_snapshot!(stack.run("aidb show open-webui/9"), @"
     --- stderr
     error: `open-webui` has no snapshot `9`
-      hint: `aidb list open-webui` shows what there is
+      hint: `BIN/aidb list open-webui` shows what there is
     --- status 2
     ");
     insta::assert_snapshot!(stack.run("aidb restore open-webui --snapshot 9"), @"
     --- stderr
     error: `open-webui` has no snapshot `9`
-      hint: `aidb list open-webui` shows what there is
+      hint: `BIN/aidb list open-webui` shows what there is
     --- status 2
     ");
 }

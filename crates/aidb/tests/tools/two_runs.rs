@@ -19,7 +19,8 @@ fn past_its_deadline_the_second_run_is_told_busy() {
     let held = lock(&stack, FlockOperation::LockExclusive);
     insta::assert_snapshot!(stack.run("aidb take --deadline 50ms"), @"
     --- stderr
-    error: guard `open-webui` is busy (waited TIME)
+    error: cannot take a snapshot of `open-webui`
+      caused by: guard `open-webui` is busy (waited TIME)
     --- status 4
     ");
     let _ = stack.run("aidb restore open-webui --deadline 50ms").with(4);
