@@ -37,11 +37,15 @@ pub struct LogMark {
 }
 
 /// A database's main file as of a change counter. Every rollback-mode transaction counts it up, so other bytes under
-/// the same counter are damage (SQLite file format, 1.3.7).
+/// the same counter are damage (SQLite file format, 1.3.7), unless the file was made anew: in what `VACUUM INTO` makes, the
+/// counter begins anew, and the schema cookie goes on from the source's.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Content {
     /// Bytes 24 to 27 of the header.
     pub change_counter: u32,
+    /// Bytes 40 to 43 of the header; `None` if an older version of this program remembered it.
+    #[serde(default)]
+    pub schema_cookie: Option<u32>,
     /// BLAKE3 of the main file.
     pub blake3: String,
 }

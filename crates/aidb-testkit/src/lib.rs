@@ -13,6 +13,7 @@ pub mod corpus;
 pub mod damage;
 pub mod fixture;
 pub mod machine;
+pub mod own_cases;
 pub mod ran;
 pub mod stack;
 pub mod state;

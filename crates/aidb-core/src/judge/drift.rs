@@ -99,7 +99,8 @@ fn other_database(case: &Case, database: &Database, baseline: &Baseline) -> Opti
 fn silent_change(case: &Case, database: &Database, baseline: &Baseline) -> Option<Finding> {
     let before = baseline.last.content.as_ref()?;
     let now = database.seen().content?;
-    if now.change_counter != before.change_counter || now.blake3 == before.blake3 {
+    let made_anew = before.schema_cookie.is_some() && now.schema_cookie != before.schema_cookie;
+    if now.change_counter != before.change_counter || now.blake3 == before.blake3 || made_anew {
         return None;
     }
     let id = FindingId::SqliteDamaged;

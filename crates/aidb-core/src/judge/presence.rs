@@ -106,8 +106,36 @@ pub(super) fn store(case: &Case) -> Option<Finding> {
             let what = format!("it may not be read: {why}");
             Some(case.finding(FindingId::StoreUnreadable, Severity::Warn, what))
         }
-        Place::File(_) | Place::Folder => never_initialised(case),
+        Place::File(_) | Place::Folder => companion(case).or_else(|| never_initialised(case)),
     }
+}
+
+/// Judges what stands where a log or journal belongs.
+fn companion(case: &Case) -> Option<Finding> {
+    let (path, place) = case.seen.odd_companion.as_ref()?;
+    let name = path.file_name().unwrap_or_default().to_string_lossy();
+    let (id, what) = match place {
+        Place::Symlink(to) => (
+            FindingId::StoreSymlink,
+            format!(
+                "a symbolic link to `{}` stands where `{name}` belongs; it is not followed",
+                to.display()
+            ),
+        ),
+        Place::Special(kind) => (
+            FindingId::StoreSpecialFile,
+            format!("a {kind} stands where `{name}` belongs"),
+        ),
+        _ => (
+            FindingId::StoreSpecialFile,
+            format!("a folder stands where `{name}` belongs"),
+        ),
+    };
+    let finding = unusable(case, id, what);
+    Some(Finding {
+        path: Some(case.guard.data.join(path)),
+        ..finding
+    })
 }
 
 fn unusable(case: &Case, id: FindingId, what: String) -> Finding {

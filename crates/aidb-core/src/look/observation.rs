@@ -45,6 +45,8 @@ pub struct StoreObservation {
     pub path: PathBuf,
     /// What lies there.
     pub place: Place,
+    /// A companion of its database (`-wal`, `-journal`), relative to the data folder, that is there and no regular file.
+    pub odd_companion: Option<(PathBuf, Place)>,
     /// Its database, for the kinds that have one.
     pub database: Option<Database>,
     /// How far it was checked.
@@ -74,6 +76,9 @@ pub struct Database {
     pub is_wal: bool,
     /// Bytes 24 to 27 of the header.
     pub change_counter: u32,
+    /// Bytes 40 to 43 of the header.
+    #[serde(default)]
+    pub schema_cookie: u32,
     /// BLAKE3 of the main file, where it was read whole and nothing waits in a log or journal.
     pub blake3: Option<String>,
     /// Real tables as of the last commit; `None` if the schema could not be read.
@@ -187,6 +192,7 @@ impl Database {
             }),
             content: content.map(|blake3| crate::memory::Content {
                 change_counter: self.change_counter,
+                schema_cookie: Some(self.schema_cookie),
                 blake3,
             }),
         }

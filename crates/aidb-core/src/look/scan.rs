@@ -119,6 +119,7 @@ fn store(root: &Root, store: &Store, way: &Way) -> StoreObservation {
         name: store.name.clone(),
         path: root.path().join(&store.path),
         place: place(root, &store.path),
+        odd_companion: None,
         database: None,
         checked: Checked::Nothing,
         could_not: None,
@@ -138,6 +139,16 @@ fn store(root: &Root, store: &Store, way: &Way) -> StoreObservation {
             seen.place = other;
             return seen;
         }
+    }
+    seen.odd_companion = ["-wal", "-journal"].into_iter().find_map(|suffix| {
+        let path = sidecar(&file, suffix);
+        let place = place(root, &path);
+        let odd = matches!(place, Place::Folder | Place::Symlink(_) | Place::Special(_));
+        odd.then_some((path, place))
+    });
+    if seen.odd_companion.is_some() {
+        // The application would hang on it, fail, or follow it: there is no database to be looked at.
+        return seen;
     }
     let before = way.standing.and_then(|_| Fingerprint::of(root, &file));
     if let Some(standing) = way.standing.and_then(|s| s.get(&store.name))

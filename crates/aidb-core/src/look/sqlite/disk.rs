@@ -55,6 +55,7 @@ fn observation(facts: &Facts) -> Database {
         trailing_bytes: facts.trailing_bytes,
         is_wal: header.is_some_and(super::Header::is_wal),
         change_counter: header.map_or(0, |h| h.change_counter),
+        schema_cookie: header.map_or(0, |h| h.schema_cookie),
         blake3: None,
         tables,
         never_initialised: facts.never_initialised() && !facts.was_emptied(),

@@ -152,7 +152,7 @@ fn walk(
     facts.state = JournalState::Ok;
     let page_one = play(file, facts, index)?;
     if let Some(main) = main {
-        facts.fits = fits(main, facts, page_one.as_deref());
+        facts.fits = fits(main, main_bytes, facts, page_one.as_deref());
     }
     Ok(())
 }
@@ -294,7 +294,7 @@ fn super_journal(file: &dyn ReadAt) -> io::Result<Option<SuperJournal>> {
 
 /// `No` is certain: page 1 as it was before the transaction must be a page 1 of this database. A page size that differs
 /// alone says nothing: a killed `VACUUM` that changes it leaves that.
-fn fits(main: &Header, facts: &JournalFacts, page_one: Option<&[u8]>) -> Fits {
+fn fits(main: &Header, main_bytes: u64, facts: &JournalFacts, page_one: Option<&[u8]>) -> Fits {
     let no = |why: String| Fits::No { why };
     let before = page_one.map(Header::parse);
     match before {
@@ -304,6 +304,20 @@ fn fits(main: &Header, facts: &JournalFacts, page_one: Option<&[u8]>) -> Fits {
         )),
         Some(Err(why)) if facts.initial_pages > 0 => {
             no(format!("its copy of page 1 is none of a database: {why}"))
+        }
+        // A transaction that changes the number of pages keeps page 1 first, where that number stands. Bytes behind the
+        // last page count as pages here.
+        None if main.page_count_is_valid()
+            && facts.initial_pages > 0
+            && !facts.torn
+            && !(u64::from(main.page_count)
+                ..=u64::from(main.page_count).max(main_bytes / u64::from(main.page_size)))
+                .contains(&facts.initial_pages.into()) =>
+        {
+            no(format!(
+                "it would make it a database of {} pages, which has {}",
+                facts.initial_pages, main.page_count
+            ))
         }
         None | Some(Err(_)) => Fits::CannotTell,
         Some(Ok(before)) if before.page_size != facts.page_size => no(format!(
