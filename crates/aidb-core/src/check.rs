@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 use jiff::Timestamp;
 
 use crate::capture::Root;
-use crate::error::Result;
+use crate::error::{Error, Result};
 use crate::guard::{Damaged, Guard, Uninitialised};
 use crate::heal;
 use crate::judge::{self, Finding, FindingId, Occasion, Severity};
@@ -109,8 +109,28 @@ fn look_and_judge(
 /// Completes a restore that was interrupted; only at start, when nothing runs on the data.
 fn unfinished_restore(stack: &Stack, guard: &Guard, occasion: Occasion) -> Option<Finding> {
     let id = FindingId::RestoreUnfinished;
+    // Half of one state and half of another is nothing to start on.
+    let held = |e: &Error| Finding {
+        evidence: Some(told(e)),
+        next: vec![judge::allow(&guard.name, id)],
+        ..Finding::of_guard(
+            id,
+            Severity::Hold,
+            "a restore was interrupted and cannot be completed",
+        )
+    };
     match restore::is_unfinished(&stack.vault, guard) {
         Ok(false) => return None,
+        // That it cannot be looked for is our own trouble, and no sign of an interrupted restore.
+        Err(e @ Error::Io { .. }) => {
+            let what = format!(
+                "whether a restore was interrupted cannot be found out: {}",
+                told(&e)
+            );
+            let id = FindingId::CheckCouldNot;
+            return Some(Finding::of_guard(id, Severity::Warn, &what));
+        }
+        Err(e) => return Some(held(&e)),
         Ok(true) if occasion != Occasion::Start => {
             let finding = Finding::of_guard(id, Severity::Warn, "a restore was interrupted");
             return Some(Finding {
@@ -118,7 +138,7 @@ fn unfinished_restore(stack: &Stack, guard: &Guard, occasion: Occasion) -> Optio
                 ..finding
             });
         }
-        Ok(true) | Err(_) => {}
+        Ok(true) => {}
     }
     let done = Lock::guard(&stack.vault, &guard.name, Mode::Exclusive, PATIENCE)
         .and_then(|_lock| restore::finish(&stack.vault, guard));
@@ -131,19 +151,7 @@ fn unfinished_restore(stack: &Stack, guard: &Guard, occasion: Occasion) -> Optio
                 ..Finding::of_guard(id, Severity::Info, "an interrupted restore was completed")
             }
         }
-        // Half of one state and half of another is nothing to start on.
-        Err(e) => {
-            let finding = Finding::of_guard(
-                id,
-                Severity::Hold,
-                "a restore was interrupted and cannot be completed",
-            );
-            Finding {
-                evidence: Some(told(&e)),
-                next: vec![judge::allow(&guard.name, id)],
-                ..finding
-            }
-        }
+        Err(e) => held(&e),
     })
 }
 
