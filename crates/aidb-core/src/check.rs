@@ -35,9 +35,9 @@ const PATIENCE: Duration = Duration::from_secs(10);
 
 /// Checks one guard.
 pub fn check(stack: &mut Stack, guard: &Guard, how: How) -> GuardReport {
-    let memory = stack.memory(guard);
     let mut healed = Vec::new();
     healed.extend(unfinished_restore(stack, guard, how.occasion));
+    let mut memory = stack.memory(guard);
     if how.occasion == Occasion::Start {
         healed.extend(make_folder(guard, &memory));
     }
@@ -52,6 +52,7 @@ pub fn check(stack: &mut Stack, guard: &Guard, how: How) -> GuardReport {
         match restore_newest(stack, guard) {
             Ok(done) => {
                 healed.push(done);
+                memory = stack.memory(guard);
                 (seen, findings) = match look_and_judge(stack, guard, how, &memory) {
                     Ok(judged) => judged,
                     Err(report) => return report,
@@ -107,7 +108,7 @@ fn look_and_judge(
 }
 
 /// Completes a restore that was interrupted; only at start, when nothing runs on the data.
-fn unfinished_restore(stack: &Stack, guard: &Guard, occasion: Occasion) -> Option<Finding> {
+fn unfinished_restore(stack: &mut Stack, guard: &Guard, occasion: Occasion) -> Option<Finding> {
     let id = FindingId::RestoreUnfinished;
     // Half of one state and half of another is nothing to start on.
     let held = |e: &Error| Finding {
@@ -144,6 +145,10 @@ fn unfinished_restore(stack: &Stack, guard: &Guard, occasion: Occasion) -> Optio
         .and_then(|_lock| restore::finish(&stack.vault, guard));
     Some(match done {
         Ok(finished) => {
+            if let Ok(ledger) = stack.ledger() {
+                let _ =
+                    ledger.note_replaced(&guard.name, "restore", "an interrupted one, completed");
+            }
             let kept =
                 finished.map(|f| format!("what was there is kept: `{}`", f.put_aside.display()));
             Finding {
@@ -176,7 +181,7 @@ fn restore_newest(stack: &mut Stack, guard: &Guard) -> Result<Finding> {
     let restored = restore::restore(&stack.vault, guard, &snapshot, &restore::Options::default())?;
     drop(lock);
     if let Ok(ledger) = stack.ledger() {
-        let _ = ledger.note_event(
+        let _ = ledger.note_replaced(
             &guard.name,
             "restore",
             &format!("{}, by policy", snapshot.id()),
