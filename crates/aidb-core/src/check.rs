@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 use jiff::Timestamp;
 
 use crate::capture::Root;
-use crate::error::Result;
+use crate::error::{Error, Result};
 use crate::guard::{Damaged, Guard, Uninitialised};
 use crate::heal;
 use crate::judge::{self, Finding, FindingId, Occasion, Severity};
@@ -35,9 +35,9 @@ const PATIENCE: Duration = Duration::from_secs(10);
 
 /// Checks one guard.
 pub fn check(stack: &mut Stack, guard: &Guard, how: How) -> GuardReport {
-    let memory = stack.memory(guard);
     let mut healed = Vec::new();
     healed.extend(unfinished_restore(stack, guard, how.occasion));
+    let mut memory = stack.memory(guard);
     if how.occasion == Occasion::Start {
         healed.extend(make_folder(guard, &memory));
     }
@@ -52,6 +52,7 @@ pub fn check(stack: &mut Stack, guard: &Guard, how: How) -> GuardReport {
         match restore_newest(stack, guard) {
             Ok(done) => {
                 healed.push(done);
+                memory = stack.memory(guard);
                 (seen, findings) = match look_and_judge(stack, guard, how, &memory) {
                     Ok(judged) => judged,
                     Err(report) => return report,
@@ -107,10 +108,30 @@ fn look_and_judge(
 }
 
 /// Completes a restore that was interrupted; only at start, when nothing runs on the data.
-fn unfinished_restore(stack: &Stack, guard: &Guard, occasion: Occasion) -> Option<Finding> {
+fn unfinished_restore(stack: &mut Stack, guard: &Guard, occasion: Occasion) -> Option<Finding> {
     let id = FindingId::RestoreUnfinished;
+    // Half of one state and half of another is nothing to start on.
+    let held = |e: &Error| Finding {
+        evidence: Some(told(e)),
+        next: vec![judge::allow(&guard.name, id)],
+        ..Finding::of_guard(
+            id,
+            Severity::Hold,
+            "a restore was interrupted and cannot be completed",
+        )
+    };
     match restore::is_unfinished(&stack.vault, guard) {
         Ok(false) => return None,
+        // That it cannot be looked for is our own trouble, and no sign of an interrupted restore.
+        Err(e @ Error::Io { .. }) => {
+            let what = format!(
+                "whether a restore was interrupted cannot be found out: {}",
+                told(&e)
+            );
+            let id = FindingId::CheckCouldNot;
+            return Some(Finding::of_guard(id, Severity::Warn, &what));
+        }
+        Err(e) => return Some(held(&e)),
         Ok(true) if occasion != Occasion::Start => {
             let finding = Finding::of_guard(id, Severity::Warn, "a restore was interrupted");
             return Some(Finding {
@@ -118,12 +139,16 @@ fn unfinished_restore(stack: &Stack, guard: &Guard, occasion: Occasion) -> Optio
                 ..finding
             });
         }
-        Ok(true) | Err(_) => {}
+        Ok(true) => {}
     }
     let done = Lock::guard(&stack.vault, &guard.name, Mode::Exclusive, PATIENCE)
         .and_then(|_lock| restore::finish(&stack.vault, guard));
     Some(match done {
         Ok(finished) => {
+            if let Ok(ledger) = stack.ledger() {
+                let _ =
+                    ledger.note_replaced(&guard.name, "restore", "an interrupted one, completed");
+            }
             let kept =
                 finished.map(|f| format!("what was there is kept: `{}`", f.put_aside.display()));
             Finding {
@@ -131,19 +156,7 @@ fn unfinished_restore(stack: &Stack, guard: &Guard, occasion: Occasion) -> Optio
                 ..Finding::of_guard(id, Severity::Info, "an interrupted restore was completed")
             }
         }
-        // Half of one state and half of another is nothing to start on.
-        Err(e) => {
-            let finding = Finding::of_guard(
-                id,
-                Severity::Hold,
-                "a restore was interrupted and cannot be completed",
-            );
-            Finding {
-                evidence: Some(told(&e)),
-                next: vec![judge::allow(&guard.name, id)],
-                ..finding
-            }
-        }
+        Err(e) => held(&e),
     })
 }
 
@@ -168,7 +181,7 @@ fn restore_newest(stack: &mut Stack, guard: &Guard) -> Result<Finding> {
     let restored = restore::restore(&stack.vault, guard, &snapshot, &restore::Options::default())?;
     drop(lock);
     if let Ok(ledger) = stack.ledger() {
-        let _ = ledger.note_event(
+        let _ = ledger.note_replaced(
             &guard.name,
             "restore",
             &format!("{}, by policy", snapshot.id()),

@@ -239,6 +239,29 @@ impl Ledger {
         self.put_document("baseline", guard, store, &baseline)
     }
 
+    /// Notes that the data was replaced by another state, as by a restore: what was known of bytes was of the former
+    /// one. The new one may come to the same change counter by other transactions, and that is no damage.
+    pub fn note_replaced(&mut self, guard: &str, kind: &str, detail: &str) -> Result<()> {
+        self.note_event(guard, kind, detail)?;
+        let mut statement = self
+            .db
+            .prepare("select store from baseline where guard = ?")
+            .map_err(self.doing("read"))?;
+        let stores: Vec<String> = statement
+            .query_map([guard], |r| r.get(0))
+            .and_then(Iterator::collect)
+            .map_err(self.doing("read"))?;
+        drop(statement);
+        for store in stores {
+            if let Some(mut baseline) = self.baseline(guard, &store)? {
+                baseline.last.content = None;
+                baseline.last.log = None;
+                self.put_document("baseline", guard, &store, &baseline)?;
+            }
+        }
+        Ok(())
+    }
+
     /// Makes a look the whole of what is known: the present state is right.
     pub fn accept(&mut self, guard: &str, store: &str, seen: Seen, at: Timestamp) -> Result<()> {
         let baseline = Baseline {

@@ -90,10 +90,11 @@ fn row(stack: &Stack, guard: &Guard, report: &GuardReport, now: Timestamp) -> Ve
         .flat_map(|s| &s.rows)
         .map(|(t, n)| format!("{n} {t}"))
         .collect();
-    let proven = stack
-        .memory(guard)
-        .proven
-        .map_or_else(|| "never".to_owned(), |s| ago(s.taken_at, now));
+    let proven = match stack.memory(guard).proven {
+        Some(proven) => ago(proven.taken_at, now),
+        None if stack.vault.snapshots(&guard.name).is_err() => "unknown".to_owned(),
+        None => "never".to_owned(),
+    };
     vec![
         guard.name.clone(),
         state.to_owned(),
@@ -109,12 +110,14 @@ fn snapshot_finding(stack: &Stack, guard: &Guard, now: Timestamp) -> Option<Find
     let Some(proven) = stack.memory(guard).proven else {
         let has_data =
             std::fs::read_dir(&guard.data).is_ok_and(|mut entries| entries.next().is_some());
+        // That the vault cannot be looked at is said elsewhere, and is not that there is none.
+        let is_known = stack.vault.snapshots(&guard.name).is_ok();
         let finding = Finding::of_guard(
             FindingId::SnapshotNoneProven,
             Severity::Warn,
             FindingId::SnapshotNoneProven.meaning(),
         );
-        return has_data.then_some(Finding {
+        return (has_data && is_known).then_some(Finding {
             next: take,
             ..finding
         });

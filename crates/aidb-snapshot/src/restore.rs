@@ -122,7 +122,21 @@ pub fn restore(common: &Common, args: &RestoreArgs, ui: &mut Ui) -> anyhow::Resu
 
 fn choose(stack: &Stack, guard: &Guard, args: &RestoreArgs) -> aidb_core::Result<Snapshot> {
     if let Some(id) = &args.snapshot {
-        let id = id.split_once('/').map_or(id.as_str(), |(_, id)| id);
+        let Some((of, id)) = id.split_once('/') else {
+            return stack.snapshot(&format!("{}/{id}", guard.name));
+        };
+        // Another guard's snapshot with the same number is not what was meant.
+        if of != guard.name
+            && stack
+                .settings
+                .select_one(of)
+                .map_or(true, |g| g.name != guard.name)
+        {
+            return Err(Error::Usage {
+                what: format!("`{of}/{id}` is no snapshot of `{}`", guard.name),
+                hint: Some(format!("`aidb list {}` shows what there is", guard.name)),
+            });
+        }
         return stack.snapshot(&format!("{}/{id}", guard.name));
     }
     let good = |s: &Snapshot| s.is_proven() && s.suspicious().is_none();
@@ -188,7 +202,7 @@ fn restore_one(
     }
     let restored = restored?;
     if let (Ok(ledger), None) = (stack.ledger(), &args.to) {
-        let _ = ledger.note_event(&guard.name, "restore", &snapshot.id());
+        let _ = ledger.note_replaced(&guard.name, "restore", &snapshot.id());
     }
     tell_restored(ui, guard, snapshot, &restored, args);
     if stopped {
@@ -313,7 +327,7 @@ pub fn undo(common: &Common, args: &UndoArgs, ui: &mut Ui) -> anyhow::Result<Ver
     let undone =
         undone.with_context(|| format!("cannot undo the last restore of `{}`", guard.name))?;
     if let Ok(ledger) = stack.ledger() {
-        let _ = ledger.note_event(&guard.name, "undo", &undone.now.path.to_string_lossy());
+        let _ = ledger.note_replaced(&guard.name, "undo", &undone.now.path.to_string_lossy());
     }
     ui.line(format!(
         "undone: {} is as it was before {}",

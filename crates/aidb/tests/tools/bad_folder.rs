@@ -172,3 +172,21 @@ fn a_database_that_may_not_be_read_is_said_and_never_counts_as_kept() {
         "{newest:#}"
     );
 }
+
+#[test]
+fn a_vault_that_may_not_be_entered_keeps_no_healthy_container_down() {
+    let stack = kept().as_plain_user();
+    let mode = |mode| {
+        std::fs::set_permissions(stack.vault(), std::fs::Permissions::from_mode(mode)).unwrap();
+    };
+    mode(0o000);
+    let start = stack.run("aidb-precheck check --at start open-webui");
+    let status = stack.run("aidb status");
+    mode(0o700);
+    let start = start.with(3);
+    assert!(!start.stdout.contains("restore.unfinished"), "{start}");
+    assert!(start.stdout.contains("[check.could-not]"), "{start}");
+    // It is not known that there is no proven snapshot.
+    assert!(!status.stdout.contains("snapshot.none-proven"), "{status}");
+    assert!(!status.stdout.contains("never"), "{status}");
+}

@@ -181,3 +181,48 @@ fn there_is_nothing_to_restore_or_to_undo_yet() {
     --- status 2
     ");
 }
+
+/// Every transaction counts the change counter up by one, so the new chats of a restored state reach the one that the
+/// replaced state had.
+#[test]
+fn work_after_a_restore_that_reaches_the_replaced_change_counter_is_no_damage() {
+    let stack = with(SMALL);
+    stack.write_settings(&serde_json::json!({ "policy": { "damaged": "restore" } }));
+    let write = |sql: &str| {
+        rusqlite::Connection::open(stack.data().join("webui.db"))
+            .unwrap()
+            .execute_batch(sql)
+            .unwrap();
+    };
+    write("create table copy as select * from chat; delete from chat where rowid % 3 > 0");
+    let _ = stack.run("aidb take").with(0);
+    write("insert or ignore into chat select * from copy");
+    write("update chat set title = 'before'");
+    let _ = stack.run("aidb take").with(0);
+    // So far fewer rows that no look at it is remembered.
+    let _ = stack
+        .run("aidb restore open-webui --snapshot open-webui/1")
+        .with(0);
+    let start = "aidb-precheck check --at start open-webui";
+    let warned = stack.run(start).with(0);
+    assert!(warned.stdout.contains("[contract.rows-shrunk]"), "{warned}");
+    write("update chat set title = 'new'");
+    write("update chat set title = 'newer'");
+    let again = stack.run(start).with(0);
+    assert!(!again.stdout.contains("[sqlite.damaged]"), "{again}");
+    let title: String = rusqlite::Connection::open(stack.data().join("webui.db"))
+        .unwrap()
+        .query_row("select title from chat limit 1", [], |r| r.get(0))
+        .unwrap();
+    assert_eq!(title, "newer");
+}
+
+#[test]
+fn a_snapshot_of_another_guard_is_not_taken_for_one_of_this() {
+    let stack = kept();
+    let before = tree_state(&stack.data());
+    let _ = stack
+        .run("aidb restore open-webui --snapshot other/1")
+        .with(2);
+    assert_eq!(tree_state(&stack.data()), before);
+}
