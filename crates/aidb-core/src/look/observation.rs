@@ -3,6 +3,8 @@
 use std::collections::BTreeMap;
 use std::path::PathBuf;
 
+use super::application::Application;
+use super::sqlite::values::ByTable;
 use crate::report::Checked;
 
 /// What was found in one guard's data folder.
@@ -44,6 +46,8 @@ pub struct StoreObservation {
     pub place: Place,
     /// Its database, for the kinds that have one.
     pub database: Option<Database>,
+    /// What its application's own files say.
+    pub application: Option<Application>,
     /// How far it was checked.
     pub checked: Checked,
     /// What could not be found out, and why.
@@ -146,6 +150,19 @@ pub struct Opened {
     pub revision: Vec<String>,
     /// Hashes of the names of the oldest rows.
     pub identity: Vec<String>,
+    /// What the columns hold that the application's files are compared with; emptied once they were.
+    pub values: ByTable,
+}
+
+impl StoreObservation {
+    /// Returns what is worth remembering of a healthy look that went deep enough.
+    #[must_use]
+    pub fn seen(&self) -> Option<crate::memory::Seen> {
+        match &self.database {
+            Some(database) => database.opened.as_ref().map(|_| database.seen()),
+            None => self.application.as_ref()?.seen(),
+        }
+    }
 }
 
 impl Database {

@@ -10,12 +10,13 @@ use std::time::{Duration, Instant};
 use rustix::fs::FileType;
 use rustix::io::Errno;
 
+use super::application;
 use super::observation::{Database, Form, GuardObservation, Opened, Place, StoreObservation};
 use super::sqlite::disk;
 use super::sqlite::integrity::{self, Examination, Examiner, Request};
 use crate::capture::{Root, copy, database::database, pin::sidecar};
 use crate::error::Error;
-use crate::guard::{Contract, Guard, Store, StoreKind};
+use crate::guard::{Guard, Store, StoreKind};
 use crate::report::Checked;
 
 /// How to look.
@@ -74,7 +75,11 @@ pub fn guard(guard: &Guard, folder: &Path, way: &Way) -> GuardObservation {
             };
         }
     };
-    let stores = guard.stores.iter().map(|s| store(&root, s, way)).collect();
+    let stores = guard
+        .stores
+        .iter()
+        .map(|s| store(&root, guard, s, way))
+        .collect();
     let legacy = Path::new("ollama.db");
     let is_open_webui = guard.preset.as_deref() == Some("open-webui");
     let has_legacy = is_open_webui && matches!(root.stat(legacy), Ok(Some(_)));
@@ -104,13 +109,14 @@ fn folder_place(folder: &Path) -> Place {
 }
 
 /// Looks at one store.
-fn store(root: &Root, store: &Store, way: &Way) -> StoreObservation {
+fn store(root: &Root, guard: &Guard, store: &Store, way: &Way) -> StoreObservation {
     let file = database_file(store);
     let mut seen = StoreObservation {
         name: store.name.clone(),
         path: root.path().join(&store.path),
         place: place(root, &store.path),
         database: None,
+        application: None,
         checked: Checked::Nothing,
         could_not: None,
         deadline_hit: false,
@@ -119,7 +125,14 @@ fn store(root: &Root, store: &Store, way: &Way) -> StoreObservation {
         return seen;
     }
     seen.checked = Checked::Bytes;
-    let Some(file) = file else { return seen };
+    let Some(file) = file else {
+        if matches!(seen.place, Place::Folder) {
+            twice(way, &mut seen, |seen| {
+                look_at_application(root, guard, store, way, seen);
+            });
+        }
+        return seen;
+    };
     match place(root, &file) {
         Place::File(_) => {}
         // Only a folder can lack its database file here.
@@ -129,7 +142,10 @@ fn store(root: &Root, store: &Store, way: &Way) -> StoreObservation {
             return seen;
         }
     }
-    look_twice(root, store, &file, way, &mut seen);
+    twice(way, &mut seen, |seen| {
+        look(root, store, &file, way, seen);
+        look_at_application(root, guard, store, way, seen);
+    });
     seen
 }
 
@@ -144,16 +160,37 @@ pub fn database_file(store: &Store) -> Option<PathBuf> {
 }
 
 /// Says damage only if a second look agrees: what a first one saw may have been a moment of somebody's write.
-fn look_twice(root: &Root, store: &Store, file: &Path, way: &Way, seen: &mut StoreObservation) {
-    look(root, store, file, way, seen);
-    let is_bad = |seen: &StoreObservation| seen.database.as_ref().is_some_and(shows_damage);
+fn twice(way: &Way, seen: &mut StoreObservation, look: impl Fn(&mut StoreObservation)) {
+    look(seen);
+    let is_bad = |seen: &StoreObservation| {
+        seen.database.as_ref().is_some_and(shows_damage)
+            || seen
+                .application
+                .as_ref()
+                .is_some_and(application::Application::shows_damage)
+    };
     if matches!(way.place, Where::Live(_)) && is_bad(seen) && Instant::now() < way.deadline {
         let mut again = seen.clone();
-        look(root, store, file, way, &mut again);
+        look(&mut again);
         if again.could_not.is_none() && !is_bad(&again) {
             *seen = again;
         }
     }
+}
+
+/// Looks at what lies beside a database, or at a store that has none.
+fn look_at_application(
+    root: &Root,
+    guard: &Guard,
+    store: &Store,
+    way: &Way,
+    seen: &mut StoreObservation,
+) {
+    let opened = seen.database.as_mut().and_then(|d| d.opened.as_mut());
+    let values = opened.map(|o| std::mem::take(&mut o.values));
+    seen.application = application::look(root, guard, store, way, values.as_ref());
+    let ended = seen.application.as_ref().and_then(|a| a.ended);
+    seen.deadline_hit |= ended == Some(super::tour::Ended::Late);
 }
 
 fn shows_damage(database: &Database) -> bool {
@@ -220,9 +257,7 @@ fn observe(
         found.blake3 = Some(hash(path)?);
     }
     let left = way.deadline.saturating_duration_since(Instant::now());
-    let examination = way
-        .examiner
-        .examine(path, &request(&store.contract, way.depth, left));
+    let examination = way.examiner.examine(path, &request(store, way.depth, left));
     seen.deadline_hit = examination.deadline_hit;
     if examination.checked {
         seen.checked = if way.depth == Depth::Full {
@@ -271,7 +306,8 @@ fn settle_super_journal(path: &Path, name: &str, begins_at: u64, way: &Way) -> R
     }
 }
 
-fn request(contract: &Contract, depth: Depth, left: Duration) -> Request {
+fn request(store: &Store, depth: Depth, left: Duration) -> Request {
+    let contract = &store.contract;
     Request {
         depth: if depth == Depth::Full {
             integrity::Depth::Full
@@ -281,6 +317,7 @@ fn request(contract: &Contract, depth: Depth, left: Duration) -> Request {
         foreign_keys: contract.foreign_keys,
         revision: contract.revision.clone(),
         identity: contract.identity.clone(),
+        wanted: application::wanted(store),
         deadline_ms: u64::try_from(left.as_millis()).unwrap_or(u64::MAX),
     }
 }
@@ -294,6 +331,7 @@ fn opened(examination: Examination) -> Opened {
         rows: examination.rows,
         revision: examination.revision,
         identity: examination.identity,
+        values: examination.values,
     }
 }
 

@@ -16,6 +16,7 @@ use rusqlite::{Connection, ErrorCode, OpenFlags};
 use rustix::process::{Resource, Rlimit, setrlimit};
 use serde::{Deserialize, Serialize};
 
+use super::values::{self, ByTable, Wanted};
 use crate::guard::{Column, Identity};
 
 /// The argument that makes a tool be the child.
@@ -42,6 +43,9 @@ pub struct Request {
     pub revision: Option<Column>,
     /// Which rows tell this database from another.
     pub identity: Option<Identity>,
+    /// Of which tables which columns are to be told.
+    #[serde(default)]
+    pub wanted: Vec<Wanted>,
     /// For how long SQLite may work, milliseconds.
     pub deadline_ms: u64,
 }
@@ -80,6 +84,9 @@ pub struct Examination {
     pub revision: Vec<String>,
     /// Hashes of the names of the oldest rows.
     pub identity: Vec<String>,
+    /// What the wanted columns hold, where the table has them.
+    #[serde(default)]
+    pub values: ByTable,
     /// Whether the time was not enough.
     pub deadline_hit: bool,
 }
@@ -310,6 +317,16 @@ fn examine_into(
     }
     if request.foreign_keys {
         out.foreign_keys = Some(foreign_keys(&db, &out.tables)?);
+    }
+    for wanted in &request.wanted {
+        // Only what was counted is a real table that can be read.
+        if out.rows.contains_key(&wanted.table) {
+            match values::read(&db, wanted) {
+                Ok(values) => drop(out.values.insert(wanted.table.clone(), values)),
+                Err(e) if is_fatal(&e) => return Err(e),
+                Err(_) => {}
+            }
+        }
     }
     Ok(())
 }

@@ -11,6 +11,7 @@ mod pages;
 pub mod schema;
 pub mod source;
 mod sqltext;
+pub mod values;
 mod view;
 pub mod wal;
 
