@@ -168,6 +168,12 @@ fn is_damaged(findings: &[Finding]) -> bool {
         FindingId::SqliteIndexDisagrees,
         FindingId::SqliteWalForeign,
         FindingId::SqliteJournalForeign,
+        FindingId::ChromaIndexMissing,
+        FindingId::ChromaIndexTruncated,
+        FindingId::OllamaNoManifests,
+        FindingId::QdrantSegmentBad,
+        FindingId::QdrantJsonBad,
+        FindingId::QdrantWalBad,
     ];
     findings
         .iter()
@@ -232,13 +238,9 @@ pub fn healthy(seen: &GuardObservation, findings: &[Finding]) -> Vec<(String, Se
             .iter()
             .any(|f| f.severity > Severity::Info && f.store.as_deref().is_none_or(|s| s == name))
     };
-    let opened = seen
-        .stores
-        .iter()
-        .filter_map(|s| Some((s, s.database.as_ref().filter(|d| d.opened.is_some())?)));
-    opened
-        .filter(|(s, _)| !troubled(&s.name))
-        .map(|(s, database)| (s.name.clone(), database.seen()))
+    let quiet = seen.stores.iter().filter(|s| !troubled(&s.name));
+    quiet
+        .filter_map(|s| Some((s.name.clone(), s.seen()?)))
         .collect()
 }
 

@@ -78,11 +78,20 @@ impl Corpus {
         self.folder.path().join("broken").join(id)
     }
 
+    /// Returns whether a case is an application's whole folder, and not one file of it.
+    #[must_use]
+    pub fn is_whole(&self, case: &Case) -> bool {
+        std::fs::read_dir(self.folder(&case.id))
+            .unwrap()
+            .any(|e| e.unwrap().path().is_dir())
+    }
+
     /// Puts the healthy state that a case was derived from at `target`; returns whether there is one.
     #[must_use]
     pub fn put_base(&self, case: &Case, target: &Path) -> bool {
         // Some cases of the corpus are healthy copies of their base.
         let healthy_case = match case.base.as_deref() {
+            Some("chroma-1.0.20") if self.is_whole(case) => "s076-chroma-orphan-dir",
             Some("chroma-1.0.20") => "s037-fk-false-alarm",
             Some("openwebui-0.12.4-small") => "s043-wal-no-shm",
             Some(fixture @ ("openwebui-0.6.38-small" | "openwebui-0.12.4-crash")) => {

@@ -1,5 +1,6 @@
 //! Judging: from observations and memory to findings and a verdict. Pure; no I/O.
 
+pub mod applications;
 pub mod contract;
 pub mod damage;
 pub mod drift;
@@ -94,6 +95,7 @@ fn store_findings(case: &Case, findings: &mut Vec<Finding>) {
     }
     let (Place::File(_) | Place::Folder, Some(database)) = (&case.seen.place, &case.seen.database)
     else {
+        applications::judge(case, findings);
         return;
     };
     let before = findings.len();
@@ -106,6 +108,7 @@ fn store_findings(case: &Case, findings: &mut Vec<Finding>) {
     }
     contract::judge(case, database, findings);
     drift::judge(case, database, findings);
+    applications::judge(case, findings);
 }
 
 impl Case<'_> {

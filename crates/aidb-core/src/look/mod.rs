@@ -1,9 +1,15 @@
 //! Looking without touching: from a guard's folder to observations. Knows no policy.
 
+pub mod application;
+pub mod chroma;
 pub mod fingerprint;
 pub mod observation;
+pub mod ollama;
+pub mod qdrant;
 pub mod scan;
 pub mod sqlite;
+pub mod tour;
+pub mod uploads;
 
 pub use observation::{GuardObservation, StoreObservation};
 pub use scan::{Depth, Way, Where};

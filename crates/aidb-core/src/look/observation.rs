@@ -5,6 +5,8 @@ use std::path::PathBuf;
 
 use serde::{Deserialize, Serialize};
 
+use super::application::Application;
+use super::sqlite::values::ByTable;
 use crate::look::fingerprint::Fingerprint;
 use crate::report::Checked;
 
@@ -49,6 +51,8 @@ pub struct StoreObservation {
     pub odd_companion: Option<(PathBuf, Place)>,
     /// Its database, for the kinds that have one.
     pub database: Option<Database>,
+    /// What its application's own files say.
+    pub application: Option<Application>,
     /// How far it was checked.
     pub checked: Checked,
     /// What could not be found out, and why.
@@ -158,8 +162,19 @@ pub struct Opened {
     pub revision: Vec<String>,
     /// Hashes of the names of the oldest rows.
     pub identity: Vec<String>,
-    /// Values of the column that names files.
-    pub files: Vec<String>,
+    /// What the columns hold that the application's files are compared with; emptied once they were.
+    pub values: ByTable,
+}
+
+impl StoreObservation {
+    /// Returns what is worth remembering of a healthy look that went deep enough.
+    #[must_use]
+    pub fn seen(&self) -> Option<crate::memory::Seen> {
+        match &self.database {
+            Some(database) => database.opened.as_ref().map(|_| database.seen()),
+            None => self.application.as_ref()?.seen(),
+        }
+    }
 }
 
 impl Database {

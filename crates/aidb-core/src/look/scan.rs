@@ -12,13 +12,14 @@ use jiff::{SignedDuration, Timestamp};
 use rustix::fs::FileType;
 use rustix::io::Errno;
 
+use super::application;
 use super::fingerprint::Fingerprint;
 use super::observation::{Database, Form, GuardObservation, Opened, Place, StoreObservation};
 use super::sqlite::disk;
 use super::sqlite::{self, Class, Examination, Examiner, Request};
 use crate::capture::{Root, copy, database::database, pin::sidecar};
 use crate::error::Error;
-use crate::guard::{Contract, Guard, Store, StoreKind};
+use crate::guard::{Guard, Store, StoreKind};
 use crate::memory::Standing;
 use crate::report::Checked;
 
@@ -83,7 +84,11 @@ pub fn guard(guard: &Guard, folder: &Path, way: &Way) -> GuardObservation {
             };
         }
     };
-    let stores = guard.stores.iter().map(|s| store(&root, s, way)).collect();
+    let stores = guard
+        .stores
+        .iter()
+        .map(|s| store(&root, guard, s, way))
+        .collect();
     let legacy = Path::new("ollama.db");
     let is_open_webui = guard.preset.as_deref() == Some("open-webui");
     let has_legacy = is_open_webui && matches!(root.stat(legacy), Ok(Some(_)));
@@ -113,7 +118,7 @@ fn folder_place(folder: &Path) -> Place {
 }
 
 /// Looks at one store.
-fn store(root: &Root, store: &Store, way: &Way) -> StoreObservation {
+fn store(root: &Root, guard: &Guard, store: &Store, way: &Way) -> StoreObservation {
     let file = database_file(store);
     let mut seen = StoreObservation {
         name: store.name.clone(),
@@ -121,6 +126,7 @@ fn store(root: &Root, store: &Store, way: &Way) -> StoreObservation {
         place: place(root, &store.path),
         odd_companion: None,
         database: None,
+        application: None,
         checked: Checked::Nothing,
         could_not: None,
         deadline_hit: false,
@@ -130,7 +136,14 @@ fn store(root: &Root, store: &Store, way: &Way) -> StoreObservation {
         return seen;
     }
     seen.checked = Checked::Bytes;
-    let Some(file) = file else { return seen };
+    let Some(file) = file else {
+        if matches!(seen.place, Place::Folder) {
+            twice(way, &mut seen, |seen| {
+                look_at_application(root, guard, store, way, seen);
+            });
+        }
+        return seen;
+    };
     match place(root, &file) {
         Place::File(_) => {}
         // Only a folder can lack its database file here.
@@ -151,7 +164,9 @@ fn store(root: &Root, store: &Store, way: &Way) -> StoreObservation {
         return seen;
     }
     let before = way.standing.and_then(|_| Fingerprint::of(root, &file));
-    if let Some(standing) = way.standing.and_then(|s| s.get(&store.name))
+    // The fingerprint is that of the database alone: where files beside it are compared with it, it says too little.
+    let standing = way.standing.filter(|_| store.kind == StoreKind::Sqlite);
+    if let Some(standing) = standing.and_then(|s| s.get(&store.name))
         && before.as_ref() == Some(&standing.fingerprint)
         && standing.contract == store.contract
         && lasts(standing)
@@ -160,7 +175,10 @@ fn store(root: &Root, store: &Store, way: &Way) -> StoreObservation {
         seen.database = Some(standing.database.clone());
         return seen;
     }
-    look_twice(root, store, &file, way, &mut seen);
+    twice(way, &mut seen, |seen| {
+        look(root, store, &file, way, seen);
+        look_at_application(root, guard, store, way, seen);
+    });
     // Only what was the same before and after the look was looked at.
     seen.fingerprint =
         before.filter(|before| Fingerprint::of(root, &file).as_ref() == Some(before));
@@ -184,16 +202,37 @@ pub fn database_file(store: &Store) -> Option<PathBuf> {
 }
 
 /// Says damage only if a second look agrees: what a first one saw may have been a moment of somebody's write.
-fn look_twice(root: &Root, store: &Store, file: &Path, way: &Way, seen: &mut StoreObservation) {
-    look(root, store, file, way, seen);
-    let is_bad = |seen: &StoreObservation| seen.database.as_ref().is_some_and(shows_damage);
+fn twice(way: &Way, seen: &mut StoreObservation, look: impl Fn(&mut StoreObservation)) {
+    look(seen);
+    let is_bad = |seen: &StoreObservation| {
+        seen.database.as_ref().is_some_and(shows_damage)
+            || seen
+                .application
+                .as_ref()
+                .is_some_and(application::Application::shows_damage)
+    };
     if matches!(way.place, Where::Live(_)) && is_bad(seen) && Instant::now() < way.deadline {
         let mut again = seen.clone();
-        look(root, store, file, way, &mut again);
+        look(&mut again);
         if again.could_not.is_none() && !is_bad(&again) {
             *seen = again;
         }
     }
+}
+
+/// Looks at what lies beside a database, or at a store that has none.
+fn look_at_application(
+    root: &Root,
+    guard: &Guard,
+    store: &Store,
+    way: &Way,
+    seen: &mut StoreObservation,
+) {
+    let opened = seen.database.as_mut().and_then(|d| d.opened.as_mut());
+    let values = opened.map(|o| std::mem::take(&mut o.values));
+    seen.application = application::look(root, guard, store, way, values.as_ref());
+    let ended = seen.application.as_ref().and_then(|a| a.ended);
+    seen.deadline_hit |= ended == Some(super::tour::Ended::Late);
 }
 
 fn shows_damage(database: &Database) -> bool {
@@ -260,7 +299,7 @@ fn observe(
         found.blake3 = Some(hash(path)?);
     }
     let left = way.deadline.saturating_duration_since(Instant::now());
-    let request = request(&store.contract, way);
+    let request = request(store, way);
     let examination = match way.examiner.examine(path, &request, left) {
         Ok(examination) => examination,
         Err(sqlite::ExamineError::Deadline { .. }) => {
@@ -337,7 +376,8 @@ fn settle_super_journal(path: &Path, name: &str, begins_at: u64, way: &Way) -> R
     }
 }
 
-fn request(contract: &Contract, way: &Way) -> Request {
+fn request(store: &Store, way: &Way) -> Request {
+    let contract = &store.contract;
     Request {
         depth: if way.depth == Depth::Full {
             sqlite::Depth::Full
@@ -349,7 +389,8 @@ fn request(contract: &Contract, way: &Way) -> Request {
         count_rows: true,
         revision: contract.revision.clone(),
         identity: contract.identity.clone(),
-        files: contract.files.clone(),
+        files: None,
+        wanted: application::wanted(store),
     }
 }
 
@@ -380,7 +421,7 @@ fn opened(examination: Examination) -> Opened {
             .collect(),
         revision: examination.revision,
         identity: examination.identity,
-        files: examination.files,
+        values: examination.values,
     }
 }
 

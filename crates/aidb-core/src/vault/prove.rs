@@ -221,11 +221,10 @@ fn judge(
                 Checked::Bytes | Checked::Nothing | Checked::Standing => "bytes",
             }
             .to_owned(),
-            seen: s
-                .database
-                .as_ref()
-                .map(crate::look::observation::Database::seen)
-                .unwrap_or_default(),
+            seen: match &s.database {
+                Some(database) => database.seen(),
+                None => s.seen().unwrap_or_default(),
+            },
         });
     Ok(Proof {
         format: FORMAT,

@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
+use super::values::{ByTable, Wanted};
 use crate::guard::{Column, Identity};
 
 /// How deep SQLite checks.
@@ -36,6 +37,9 @@ pub struct Request {
     pub identity: Option<Identity>,
     /// A column whose values are listed, up to 100,000.
     pub files: Option<Column>,
+    /// Of which tables which columns are to be told.
+    #[serde(default)]
+    pub wanted: Vec<Wanted>,
 }
 
 /// Whether SQLite could open the copy.
@@ -126,6 +130,9 @@ pub struct Examination {
     pub journal_mode: Option<String>,
     /// Whether the log was folded completely, if that was asked.
     pub folded: Option<bool>,
+    /// What the wanted columns hold, where the table has them.
+    #[serde(default)]
+    pub values: ByTable,
     /// Whether the time was not enough; then something above is missing.
     pub deadline_hit: bool,
     /// What could not be found out, and damage met outside of the check.
@@ -153,6 +160,7 @@ impl Examination {
             free_pages: None,
             journal_mode: None,
             folded: None,
+            values: ByTable::default(),
             deadline_hit: false,
             errors: Vec::new(),
         }

@@ -158,6 +158,12 @@ impl Answer {
         if request.count_rows {
             self.count(&tables);
         }
+        for wanted in request.wanted.iter().filter(|w| tables.contains(&w.table)) {
+            let values = super::values::read(&self.connection, wanted);
+            if let Some(values) = self.note("read the values of a column", values) {
+                self.found.values.insert(wanted.table.clone(), values);
+            }
+        }
         if request.depth > Depth::Bytes {
             self.check(request.depth, &tables);
         }

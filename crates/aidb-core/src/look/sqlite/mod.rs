@@ -13,6 +13,7 @@ mod pages;
 pub mod schema;
 pub mod source;
 mod sqltext;
+pub mod values;
 mod view;
 pub mod wal;
 
