@@ -7,10 +7,15 @@
     reason = "a test that cannot be set up must fail"
 )]
 
+pub mod chroma;
 pub mod fixture;
+pub mod ollama;
+pub mod qdrant;
 pub mod stack;
 pub mod state;
+pub mod variant;
 
 pub use fixture::unpack;
 pub use stack::{Ran, Stack};
 pub use state::tree_state;
+pub use variant::Variant;
