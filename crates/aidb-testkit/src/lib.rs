@@ -8,15 +8,19 @@
 )]
 
 pub mod application;
+pub mod chroma;
 pub mod content;
 pub mod corpus;
 pub mod damage;
 pub mod fixture;
 pub mod machine;
+pub mod ollama;
 pub mod own_cases;
+pub mod qdrant;
 pub mod ran;
 pub mod stack;
 pub mod state;
+pub mod variant;
 pub mod watch;
 
 pub use application::Application;
@@ -26,4 +30,5 @@ pub use machine::{is_root, left_out};
 pub use ran::Ran;
 pub use stack::Stack;
 pub use state::tree_state;
+pub use variant::Variant;
 pub use watch::Watch;

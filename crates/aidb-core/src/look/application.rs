@@ -42,14 +42,14 @@ impl Application {
         let lists: &[&Several] = match &self.terms {
             Terms::Chroma(c) => &[&c.missing, &c.truncated],
             Terms::Ollama(o) => {
-                let none = o.manifests == 0 && o.blobs > 0;
-                if none {
+                if o.manifests == 0 && o.blobs > 0 {
                     return true;
                 }
                 &[&o.bad_manifests, &o.missing, &o.wrong_size]
             }
             Terms::Qdrant(q) => &[&q.bad_json, &q.bad_segments, &q.bad_logs, &q.unmarked_logs],
-            Terms::Uploads(u) => &[&u.missing],
+            // A second look at the whole database is not worth a file that goes while we look.
+            Terms::Uploads(_) => &[],
         };
         lists.iter().any(|l| !l.is_empty())
     }

@@ -78,15 +78,14 @@ struct Layer {
 pub(super) fn look(tour: &mut Tour, folder: &Path) -> Ollama {
     let mut found = Ollama::default();
     let before = tour.unlooked.count;
-    let blobs = blobs(tour, &folder.join("blobs"), &mut found);
-    let blobs_seen = tour.ended.is_none() && tour.unlooked.count == before;
     let named = manifests(tour, &folder.join("manifests"), &mut found);
-    let manifests_seen = tour.ended.is_none() && tour.unlooked.count == before;
+    let blobs = blobs(tour, &folder.join("blobs"), &mut found);
+    let all_seen = tour.ended.is_none() && tour.unlooked.count == before;
     let mut counted = HashSet::new();
     for ((digest, size), model) in &named {
         let kind = match blobs.get(digest) {
             Some(kind) => *kind,
-            None if blobs_seen => Kind::Absent,
+            None if all_seen => Kind::Absent,
             None => match direct(tour, folder, digest) {
                 None => continue,
                 Some(kind) => kind,
@@ -121,7 +120,7 @@ pub(super) fn look(tour: &mut Tour, folder: &Path) -> Ollama {
         }
     }
     // An unreadable manifest may name them; the server deletes nothing then.
-    if manifests_seen && blobs_seen && found.bad_manifests.is_empty() {
+    if all_seen && found.bad_manifests.is_empty() {
         let named: HashSet<&str> = named.keys().map(|(digest, _)| digest.as_str()).collect();
         for (digest, kind) in &blobs {
             if let Kind::File(size) = kind

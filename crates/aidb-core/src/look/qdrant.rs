@@ -121,10 +121,18 @@ impl Look<'_, '_> {
         {
             self.jsons(Path::new("aliases"), &aliases);
         }
-        if self.enters(Path::new(""), &entries, "collections") {
+        if self.enters(
+            Path::new(""),
+            "collections",
+            kind_of(&entries, "collections"),
+        ) {
             let collections = self.list(Path::new("collections")).unwrap_or_default();
             for collection in &collections {
-                if self.enters(Path::new("collections"), &collections, collection.text()) {
+                if self.enters(
+                    Path::new("collections"),
+                    collection.text(),
+                    Some(collection.kind),
+                ) {
                     self.collection(&Path::new("collections").join(&collection.name));
                 }
             }
@@ -137,9 +145,9 @@ impl Look<'_, '_> {
         }
     }
 
-    /// Returns whether a name is a folder to go into; says so if it is a link or special.
-    fn enters(&mut self, below: &Path, entries: &[Entry], name: &str) -> bool {
-        match kind_of(entries, name) {
+    /// Returns whether a name is a folder to go into; says so if it is a link.
+    fn enters(&mut self, below: &Path, name: &str, kind: Option<Kind>) -> bool {
+        match kind {
             Some(Kind::Folder) => !name.starts_with('.') && !name.ends_with(".deleted"),
             Some(Kind::Symlink) => {
                 let path = self.top.join(below).join(name);
@@ -161,7 +169,7 @@ impl Look<'_, '_> {
         for shard in &entries {
             let name = shard.text();
             let is_shard = !name.is_empty() && name.bytes().all(|b| b.is_ascii_digit());
-            if is_shard && self.enters(below, &entries, name) {
+            if is_shard && self.enters(below, name, Some(shard.kind)) {
                 let path = below.join(name);
                 if let Some(entries) = self.list(&path) {
                     self.jsons(&path, &entries);
@@ -188,13 +196,13 @@ impl Look<'_, '_> {
         let mut holds_points = false;
         let mut segments = 0_u32;
         let mut all_seen;
-        if self.enters(below, entries, "segments") {
+        if self.enters(below, "segments", kind_of(entries, "segments")) {
             let folder = below.join("segments");
             let names = self.list(&folder);
             all_seen = names.is_some();
             let names = names.unwrap_or_default();
             for segment in &names {
-                if self.enters(&folder, &names, segment.text()) {
+                if self.enters(&folder, segment.text(), Some(segment.kind)) {
                     segments += 1;
                     match self.segment(&folder.join(&segment.name)) {
                         Some(holds) => holds_points |= holds,

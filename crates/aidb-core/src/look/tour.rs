@@ -188,9 +188,10 @@ impl<'a> Tour<'a> {
         Ok(entries)
     }
 
-    /// Returns what lies at a path; `None` if that cannot be told.
+    /// Returns what lies at a path; `None` if that cannot be told. Callers bound how many they ask for.
     pub(super) fn kind(&mut self, path: &Path) -> Option<Kind> {
-        if !self.goes_on() {
+        if self.ended == Some(Ended::Late) || Instant::now() >= self.deadline {
+            self.ended = Some(Ended::Late);
             return None;
         }
         match self.root.stat(path) {
