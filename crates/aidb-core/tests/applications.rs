@@ -16,7 +16,7 @@ use aidb_core::guard::{Column, Contract, Guard, NestedMount, Policy, Store, Stor
 use aidb_core::judge::{self, Finding, Occasion};
 use aidb_core::look::application::Terms;
 use aidb_core::look::observation::GuardObservation;
-use aidb_core::look::sqlite::integrity::Examiner;
+use aidb_core::look::sqlite::Examiner;
 use aidb_core::look::{Depth, Way, Where, ollama, scan};
 use aidb_core::memory::{Baseline, Memory};
 use aidb_testkit::{Variant, tree_state};
@@ -58,6 +58,7 @@ fn look(guard: &Guard, deadline: Duration) -> GuardObservation {
         deadline: Instant::now() + deadline,
         place: Where::Live(scratch.path()),
         mount: guard.mount.as_deref().map(|m| (m, guard.data.as_path())),
+        standing: None,
     };
     scan::guard(guard, &guard.data, &way)
 }
