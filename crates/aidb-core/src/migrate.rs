@@ -155,7 +155,9 @@ pub fn migrate(
     outcome.snapshot = snapshot.as_ref().map(Snapshot::id);
     let lock = Lock::guard(&stack.vault, &guard.name, Mode::Exclusive, options.patience)?;
     refuse_if_used(guard)?;
-    if Fingerprint::of(&root, &store.path) != fingerprint {
+    // Another run may have been first.
+    let is_other = Record::read(stack, guard, store)?.applied != record.applied;
+    if is_other || Fingerprint::of(&root, &store.path) != fingerprint {
         return Err(Error::Busy {
             what: format!(
                 "`{}`, which changed after its snapshot,",
@@ -164,6 +166,7 @@ pub fn migrate(
             waited: Duration::ZERO,
         });
     }
+    let memory = stack.memory(guard);
     let mut run = Run {
         stack,
         guard,
@@ -173,14 +176,19 @@ pub fn migrate(
         root,
         snapshot,
     };
-    if let Err((file, why)) = run.all(&waiting, &mut record, &mut outcome.applied) {
+    if let Err((file, mut why)) = run.all(&waiting, &mut record, &mut outcome.applied) {
         let committed = record.pending.is_some();
         let end = run.back(committed);
         if !matches!(end, End::Stuck { .. }) {
             record.applied.truncate(before);
             record.pending = None;
             outcome.applied.clear();
-            record.write(run.stack, guard, store)?;
+            if let Err(e) = record.write(run.stack, guard, store) {
+                why = format!(
+                    "{why}; and what is applied could not be written down: {}",
+                    told(&e)
+                );
+            }
         }
         outcome.failed = Some(Failed { file, why, end });
     }
@@ -294,8 +302,13 @@ fn snapshot(
         deadline: options.deadline,
     };
     let outcome = prove::prove(&stack.vault, &taken, &request)?;
-    let held = outcome.proof.iter().flat_map(|p| &p.stores);
-    if held.clone().any(|s| s.name == store.name) {
+    let mut held = outcome.proof.iter().flat_map(|p| &p.stores);
+    if let Some(proof) = held.find(|s| s.name == store.name) {
+        if outcome.suspicious().is_none() {
+            // What the files do to the rows is judged by what was there before them.
+            let seen = (store.name.clone(), proof.seen.clone());
+            stack.remember(guard, [seen]);
+        }
         return Ok(outcome);
     }
     let first = outcome
@@ -342,10 +355,15 @@ impl Run<'_> {
                 .map_err(|why| (file.name.clone(), why))?;
             done.push(file.name.clone());
         }
-        record.pending = None;
+        let pending = record.pending.take();
         record
             .write(self.stack, self.guard, self.store)
-            .map_err(|e| (String::new(), told(&e)))
+            .map_err(|e| {
+                // What is not remembered would be applied again.
+                let file = pending.as_ref().map(|p| p.file.clone());
+                record.pending = pending;
+                (file.unwrap_or_default(), told(&e))
+            })
     }
 
     fn one(&mut self, file: &File, is_last: bool, record: &mut Record) -> Result<(), String> {

@@ -133,7 +133,7 @@ fn a_file_that_loses_the_accounts_is_taken_back() {
     let before = content(&stack.data().join("webui.db"));
     insta::assert_snapshot!(migrate(&stack), @"
     kept open-webui/000001-TIME-migrate  proven
-    failed 0001_lost.sql: a table is missing: `user` [contract.table-missing]: found 25 other tables
+    failed 0001_lost.sql: a table is missing: `user` [contract.table-missing]: on DATE UTC it had 14 chat, 4 user
     open-webui/chats is as it was: the snapshot was restored
     what the files made is kept: `~/ai/open-webui.aidb-before-TIME.part`
     --- status 1
@@ -289,4 +289,23 @@ fn a_run_that_was_killed_is_told_with_the_way_back_and_the_way_back_settles_it()
     let _ = stack.run(way_back).with(0);
     let _ = migrate(&stack).with(0);
     assert_eq!(notes(&stack), Some(1));
+}
+
+#[test]
+fn what_lies_in_the_log_only_is_migrated_and_comes_back() {
+    let stack = Stack::with(
+        env!("CARGO_BIN_EXE_aidb-init-verify"),
+        "openwebui-0.12.4-crash",
+    );
+    let database = stack.data().join("webui.db");
+    let before = content(&database);
+    write(&stack, &[ONE, ("0002_bad.sql", "delete from user")]);
+    let failed = migrate(&stack).with(1);
+    assert!(failed.stdout.contains("contract.rows-shrunk"), "{failed}");
+    assert!(before == content(&database));
+    write(&stack, &[("0002_bad.sql", TWO.1)]);
+    let _ = migrate(&stack).with(0);
+    let mut after = content(&database);
+    assert_eq!(after.remove("aidb_note").map(|rows| rows.len()), Some(1));
+    assert!(before == after);
 }
