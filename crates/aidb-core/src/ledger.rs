@@ -15,6 +15,7 @@ use crate::error::{Error, IoContext, Result};
 use crate::guard::Guard;
 use crate::judge::FindingId;
 use crate::memory::{Baseline, KnownSnapshot, Memory, Seen, Standing};
+use crate::migrate::Applied;
 use crate::vault::{Snapshot, Vault};
 
 /// The version that this program writes, in `user_version`.
@@ -34,6 +35,10 @@ const SCHEMA: &str = "
     create table token (
         id integer primary key, guard text not null, finding text not null, reason text not null,
         given_at text not null, used_at text
+    ) strict;
+    create table migration (
+        guard text not null, store text not null, number integer not null, name text not null, blake3 text not null,
+        applied_at text not null, primary key (guard, store, number)
     ) strict;
     create table event (
         id integer primary key, guard text not null, at text not null, kind text not null, detail text not null
@@ -342,6 +347,59 @@ impl Ledger {
             )
             .map_err(self.doing("write"))?;
         Ok(used == 1)
+    }
+
+    /// Returns the migration files that were applied to a store, by rising number.
+    pub fn migrations(&self, guard: &str, store: &str) -> Result<Vec<Applied>> {
+        let mut statement = self
+            .db
+            .prepare(
+                "select number, name, blake3, applied_at from migration where guard = ? and store = ? order by number",
+            )
+            .map_err(self.doing("read"))?;
+        let rows = statement
+            .query_map([guard, store], |r| {
+                Ok((r.get(0)?, r.get(1)?, r.get(2)?, r.get::<_, String>(3)?))
+            })
+            .map_err(self.doing("read"))?;
+        let mut applied = Vec::new();
+        for row in rows {
+            let (number, name, blake3, at) = row.map_err(self.doing("read"))?;
+            applied.push(Applied {
+                number,
+                name,
+                blake3,
+                applied_at: at.parse().unwrap_or(Timestamp::UNIX_EPOCH),
+            });
+        }
+        Ok(applied)
+    }
+
+    /// Makes this the list of migration files that were applied to a store.
+    pub fn set_migrations(&mut self, guard: &str, store: &str, applied: &[Applied]) -> Result<()> {
+        let failed = self.doing("write");
+        let write = |db: &mut Connection| {
+            let transaction = db.transaction()?;
+            transaction.execute(
+                "delete from migration where guard = ? and store = ?",
+                [guard, store],
+            )?;
+            for a in applied {
+                transaction.execute(
+                    "insert into migration values (?, ?, ?, ?, ?, ?)",
+                    params![
+                        guard,
+                        store,
+                        a.number,
+                        a.name,
+                        a.blake3,
+                        a.applied_at.to_string()
+                    ],
+                )?;
+            }
+            transaction.commit()
+        };
+        write(&mut self.db).map_err(failed)
     }
 
     /// Notes that something was done.

@@ -23,6 +23,7 @@ pub mod judge;
 pub mod ledger;
 pub mod look;
 pub mod memory;
+pub mod migrate;
 pub mod report;
 pub mod settings;
 pub mod stack;

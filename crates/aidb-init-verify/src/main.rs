@@ -1,5 +1,7 @@
 //! `aidb-init-verify` says whether a container came up with its data, and remembers what it saw.
 
+mod migrate;
+
 use std::process::ExitCode;
 use std::time::{Duration, Instant};
 
@@ -13,7 +15,7 @@ use aidb_core::look::Depth;
 use aidb_core::look::sqlite;
 use aidb_core::report::GuardReport;
 use aidb_core::stack::Stack;
-use clap::Parser;
+use clap::{Parser, Subcommand};
 
 /// How long to wait between two looks at an application that is still setting itself up.
 const PAUSE: Duration = Duration::from_secs(1);
@@ -22,10 +24,13 @@ const PAUSE: Duration = Duration::from_secs(1);
 ///
 /// Statuses: 0 every contract is met, 1 one is not, 2 usage or settings, 3 could not find out, 4 busy.
 #[derive(Debug, Parser)]
-#[command(version, max_term_width = 100)]
+#[command(version, max_term_width = 100, subcommand_negates_reqs = true)]
 struct Args {
     #[command(flatten)]
     common: Common,
+
+    #[command(subcommand)]
+    verb: Option<Verb>,
 
     /// Guard to verify, or any unambiguous part of its name (without one, all of them)
     #[arg(value_name = "GUARD")]
@@ -45,12 +50,24 @@ struct Args {
     unit: Option<String>,
 }
 
+#[derive(Debug, Subcommand)]
+enum Verb {
+    /// Apply numbered SQL files to a database, with a proven snapshot first
+    ///
+    /// The container is stopped. Each file is one transaction; when one fails, the state before comes back by itself, and
+    /// what the files made is kept aside. A file that was applied is not applied again, and may not change.
+    Migrate(migrate::Args),
+}
+
 fn main() -> ExitCode {
     if let Some(code) = sqlite::child_main() {
         return code;
     }
     let args = Args::parse();
-    aidb_cli::run(&args.common, |ui| verify(&args, ui))
+    aidb_cli::run(&args.common, |ui| match &args.verb {
+        Some(Verb::Migrate(migrate)) => migrate::migrate(&args.common, migrate, ui),
+        None => verify(&args, ui),
+    })
 }
 
 fn verify(args: &Args, ui: &mut Ui) -> anyhow::Result<Verdict> {

@@ -202,7 +202,12 @@ fn restore_one(
     }
     let restored = restored?;
     if let (Ok(ledger), None) = (stack.ledger(), &args.to) {
-        let _ = ledger.note_replaced(&guard.name, "restore", &snapshot.id());
+        let mut detail = snapshot.id();
+        for (index, path) in args.only.iter().enumerate() {
+            let lead = if index == 0 { ", only " } else { ", " };
+            detail = format!("{detail}{lead}{}", path.display());
+        }
+        let _ = ledger.note_replaced(&guard.name, "restore", &detail);
     }
     tell_restored(ui, guard, snapshot, &restored, args);
     if stopped {

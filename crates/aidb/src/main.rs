@@ -31,6 +31,7 @@ Usage: aidb VERB [OPTIONS] [ARGUMENTS]
   undo GUARD                   swap back what the last restore put aside
   verify [SNAPSHOT...]         does what was kept still equal its manifest?
   init-verify [GUARD...]       did it come up with its data?
+  migrate GUARD STORE --from   apply numbered SQL files, with a proven snapshot first
   allow GUARD FINDING          let a start pass a finding, once
   accept GUARD                 the present state is right: make it the baseline
   prune                        remove the snapshots that no rule keeps

@@ -21,6 +21,7 @@ fn help_names_the_verbs() {
       undo GUARD                   swap back what the last restore put aside
       verify [SNAPSHOT...]         does what was kept still equal its manifest?
       init-verify [GUARD...]       did it come up with its data?
+      migrate GUARD STORE --from   apply numbered SQL files, with a proven snapshot first
       allow GUARD FINDING          let a start pass a finding, once
       accept GUARD                 the present state is right: make it the baseline
       prune                        remove the snapshots that no rule keeps
@@ -36,6 +37,7 @@ fn every_tool_and_every_verb_has_a_help_that_ends_well() {
     let stack = Stack::new(AIDB);
     for line in [
         "aidb help",
+        "aidb migrate",
         "aidb --version",
         "aidb-precheck",
         "aidb-snapshot",

@@ -12,7 +12,7 @@ pub mod looks;
 mod pages;
 pub mod schema;
 pub mod source;
-mod sqltext;
+pub(crate) mod sqltext;
 pub mod values;
 mod view;
 pub mod wal;

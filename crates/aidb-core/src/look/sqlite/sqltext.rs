@@ -73,6 +73,39 @@ pub(super) fn unsafe_code(kind: Kind, sql: &str) -> Option<String> {
     None
 }
 
+/// Returns the first statement of a script that begins with one of these words. What stands in the body of a trigger, in
+/// a string or in a comment is none.
+pub(crate) fn statement_of(sql: &str, words: &[&str]) -> Option<String> {
+    let mut head: Vec<String> = Vec::new();
+    let mut before = [None, None];
+    for token in tokens(sql) {
+        let is_word = |t: &Option<Token>, w: &str| matches!(t, Some(Token::Word { text, quoted: false }) if text == w);
+        if token == Token::Mark(';') {
+            let head_is = |n: usize, w: &str| head.get(n).is_some_and(|h| h == w);
+            let makes_trigger =
+                head_is(0, "create") && (head_is(1, "trigger") || head_is(2, "trigger"));
+            // A trigger's body ends with `; END ;`.
+            if !makes_trigger || (is_word(&before[1], "end") && before[0] == Some(Token::Mark(';')))
+            {
+                head.clear();
+            }
+        } else if let Token::Word {
+            text,
+            quoted: false,
+        } = &token
+        {
+            if head.is_empty() && words.contains(&text.as_str()) {
+                return Some(text.to_uppercase());
+            }
+            head.push(text.clone());
+        } else {
+            head.push(String::new());
+        }
+        before = [before[1].take(), Some(token)];
+    }
+    None
+}
+
 fn tokens(sql: &str) -> impl Iterator<Item = Token> + '_ {
     let mut rest = sql;
     std::iter::from_fn(move || {

@@ -1,0 +1,188 @@
+//! Which files were applied: in the ledger, and in a copy in the vault from which a lost ledger learns it again.
+//!
+//! A restore brings back a database from before some of them: those are then not applied any more.
+
+use std::path::{Path, PathBuf};
+
+use jiff::Timestamp;
+use serde::{Deserialize, Serialize};
+
+use super::Applied;
+use crate::error::{Error, IoContext, Result};
+use crate::guard::{Guard, Store};
+use crate::ledger::Event;
+use crate::stack::Stack;
+use crate::vault::Vault;
+use crate::vault::publish::write_json;
+
+/// The version of the copy's format.
+const FORMAT: u32 = 1;
+
+/// What is known of a store's migrations.
+#[derive(Debug, Clone, Default, Serialize, Deserialize)]
+pub(super) struct Record {
+    format: u32,
+    /// By rising number.
+    pub applied: Vec<Applied>,
+    /// The file that is being applied: the written intent.
+    pub pending: Option<Pending>,
+}
+
+/// A file that is being applied.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub(super) struct Pending {
+    pub file: String,
+    /// What brings back the state before.
+    pub snapshot: Option<String>,
+    pub began_at: Timestamp,
+}
+
+impl Record {
+    pub(super) fn read(stack: &mut Stack, guard: &Guard, store: &Store) -> Result<Self> {
+        let path = copy_path(stack, guard, store);
+        let mut record = match std::fs::read(&path) {
+            Ok(text) => serde_json::from_slice::<Self>(&text)
+                .map_err(std::io::Error::from)
+                .doing("understand", &path)?,
+            Err(e) if e.kind() == std::io::ErrorKind::NotFound => Self::default(),
+            Err(e) => return Err(e).doing("read", &path),
+        };
+        if record.format > FORMAT {
+            return Err(Error::CouldNot {
+                what: format!(
+                    "`{}` was written by a newer version of aidb",
+                    path.display()
+                ),
+                hint: None,
+            });
+        }
+        let ledger = stack.ledger()?;
+        let remembered = ledger.migrations(&guard.name, &store.name)?;
+        // The copy is written first: it is never behind, unless it was lost.
+        if record.applied.len() < remembered.len() {
+            record.applied = remembered;
+        }
+        let events = ledger.events(&guard.name)?;
+        let snapshots = stack.vault.snapshots(&guard.name)?;
+        let restores = restores(&events, &store.path, |id| {
+            let snapshot = snapshots.iter().find(|s| s.id() == id)?;
+            Some(snapshot.summary.taken_at)
+        });
+        record.applied = in_effect(record.applied, &restores);
+        record.pending = record
+            .pending
+            .filter(|p| !restores.iter().any(|(at, _)| *at > p.began_at))
+            .filter(|p| p.snapshot.is_some() || guard.data.join(&store.path).exists());
+        Ok(record)
+    }
+
+    pub(super) fn write(&mut self, stack: &mut Stack, guard: &Guard, store: &Store) -> Result<()> {
+        self.format = FORMAT;
+        Vault::make_folder(&stack.vault.guard_folder(&guard.name))?;
+        write_json(&copy_path(stack, guard, store), self)?;
+        stack
+            .ledger()?
+            .set_migrations(&guard.name, &store.name, &self.applied)
+    }
+}
+
+fn copy_path(stack: &Stack, guard: &Guard, store: &Store) -> PathBuf {
+    let name = format!("migrations-{}-{}.json", guard.name, store.name);
+    stack.vault.guard_folder(&guard.name).join(name)
+}
+
+/// Returns the restores that stand: when each was made, and from when its snapshot is.
+fn restores(
+    events: &[Event],
+    database: &Path,
+    taken_at: impl Fn(&str) -> Option<Timestamp>,
+) -> Vec<(Timestamp, Timestamp)> {
+    let mut standing = Vec::new();
+    for event in events {
+        match event.kind.as_str() {
+            "restore" => {
+                let id = event.detail.split(',').next().unwrap_or_default();
+                if let Some((_, only)) = event.detail.split_once(", only ")
+                    && !only.split(", ").any(|path| database.starts_with(path))
+                {
+                    // An undo of it counts, too.
+                    standing.push(None);
+                    continue;
+                }
+                // Of a snapshot that is gone only the name is left, which tells its time.
+                let taken = taken_at(id).or_else(|| time_of(id));
+                standing.push(taken.map(|taken| (event.at, taken)));
+            }
+            "undo" => {
+                standing.pop();
+            }
+            _ => {}
+        }
+    }
+    standing.into_iter().flatten().collect()
+}
+
+fn time_of(id: &str) -> Option<Timestamp> {
+    let stamp = id.rsplit('/').next()?.split('-').nth(1)?;
+    let time = jiff::civil::DateTime::strptime("%Y%m%dT%H%M%SZ", stamp).ok()?;
+    let utc = time.to_zoned_datetime(jiff::tz::TimeZone::UTC).ok()?;
+    Some(utc.timestamp())
+}
+
+/// Returns what is still applied after these restores.
+fn in_effect(applied: Vec<Applied>, restores: &[(Timestamp, Timestamp)]) -> Vec<Applied> {
+    let undone = |a: &Applied| {
+        restores
+            .iter()
+            .any(|(at, taken)| a.applied_at > *taken && a.applied_at < *at)
+    };
+    applied.into_iter().take_while(|a| !undone(a)).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn at(second: i64) -> Timestamp {
+        Timestamp::from_second(second).unwrap()
+    }
+
+    fn event(second: i64, kind: &str, detail: &str) -> Event {
+        Event {
+            at: at(second),
+            kind: kind.to_owned(),
+            detail: detail.to_owned(),
+        }
+    }
+
+    #[test]
+    fn a_restore_takes_back_what_was_applied_after_its_snapshot_until_it_is_undone() {
+        let applied: Vec<Applied> = [(1, 10), (2, 30)]
+            .map(|(number, second)| Applied {
+                number,
+                name: String::new(),
+                blake3: String::new(),
+                applied_at: at(second),
+            })
+            .to_vec();
+        let left = |events: &[Event]| {
+            let restores = restores(events, Path::new("webui.db"), |_| Some(at(20)));
+            in_effect(applied.clone(), &restores).len()
+        };
+        assert_eq!(left(&[]), 2);
+        assert_eq!(left(&[event(40, "restore", "w/x")]), 1);
+        assert_eq!(
+            left(&[
+                event(40, "restore", "w/x, by policy"),
+                event(50, "undo", "p")
+            ]),
+            2
+        );
+        assert_eq!(left(&[event(25, "restore", "w/x")]), 2);
+        assert_eq!(left(&[event(40, "restore", "w/x, only uploads")]), 2);
+        assert_eq!(
+            left(&[event(40, "restore", "w/x, only uploads, webui.db")]),
+            1
+        );
+    }
+}

@@ -1,0 +1,15 @@
+//! Writes the seed corpus to `corpus/TARGET/`.
+
+#[path = "entries.rs"]
+#[allow(dead_code)]
+mod entries;
+
+fn main() {
+    for (target, seeds) in entries::seeds() {
+        let folder = std::path::Path::new("corpus").join(target);
+        std::fs::create_dir_all(&folder).unwrap();
+        for (number, seed) in seeds.iter().enumerate() {
+            std::fs::write(folder.join(format!("seed-{number}")), seed).unwrap();
+        }
+    }
+}
