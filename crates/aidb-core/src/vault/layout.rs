@@ -15,7 +15,7 @@ use std::path::{Path, PathBuf};
 
 use serde::de::DeserializeOwned;
 
-use super::manifest::{FORMAT, Manifest, Summary};
+use super::manifest::{Entry, FORMAT, Kind, Manifest, Summary};
 use super::name::SnapshotName;
 use super::proof::Proof;
 use crate::error::{Error, IoContext, Result};
@@ -166,6 +166,21 @@ impl Snapshot {
     #[must_use]
     pub fn is_proven(&self) -> bool {
         self.proof.is_some()
+    }
+
+    /// Returns whether every file that the manifest names is there, with its size. Cheap; hashes are for `verify`.
+    #[must_use]
+    pub fn is_whole(&self) -> bool {
+        let data = self.data();
+        let is_there = |entry: &Entry| match &entry.kind {
+            Kind::File { size_bytes, .. } => {
+                std::fs::symlink_metadata(data.join(entry.path.as_path()))
+                    .is_ok_and(|m| m.is_file() && m.len() == *size_bytes)
+            }
+            _ => true,
+        };
+        self.manifest()
+            .is_ok_and(|manifest| manifest.entries.iter().all(is_there))
     }
 
     /// Returns why its state is suspicious, if it is.

@@ -16,7 +16,8 @@ pub fn plan(vault: &Vault, guard: &str, keep: &Keep) -> Result<Vec<(Snapshot, De
         .map(|s| Candidate {
             sequence: s.name.sequence,
             local_date: s.summary.local_date,
-            proven: s.is_proven(),
+            // One whose files went missing since it was proven speaks for dropping no other.
+            proven: s.is_proven() && s.is_whole(),
             suspicious: s.suspicious().is_some(),
             content: s.proof.as_ref().map(|p| p.content_id.clone()),
         })

@@ -216,3 +216,31 @@ fn a_snapshot_that_is_not_there_is_wrong_usage() {
     --- status 2
     ");
 }
+
+#[test]
+fn snapshots_whose_files_are_gone_push_no_whole_one_out() {
+    let stack = with(SMALL);
+    for title in ["1", "2", "3", "4", "5"] {
+        let db = rusqlite::Connection::open(stack.data().join("webui.db")).unwrap();
+        db.execute("update chat set title = ?", [title]).unwrap();
+        drop(db);
+        let _ = stack.run("aidb take").with(0);
+    }
+    let guard = stack.vault().join("open-webui");
+    for entry in std::fs::read_dir(&guard).unwrap() {
+        let snapshot = entry.unwrap().path();
+        let name = snapshot.file_name().unwrap().to_string_lossy().into_owned();
+        if ["000003", "000004", "000005"]
+            .iter()
+            .any(|n| name.starts_with(n))
+        {
+            std::fs::remove_file(snapshot.join("data/webui.db")).unwrap();
+        }
+    }
+    let pruned = stack.run("aidb prune").with(0);
+    assert!(
+        pruned.stdout.contains("keep  open-webui/000002-"),
+        "{pruned}"
+    );
+    let _ = stack.run("aidb restore open-webui --snapshot 2").with(0);
+}
