@@ -1,6 +1,6 @@
 //! What is known of a store from before: the baseline that drift is judged against.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
@@ -122,6 +122,8 @@ pub struct Memory {
     pub standing: BTreeMap<String, Standing>,
     /// The newest proven snapshot that is not suspicious.
     pub proven: Option<KnownSnapshot>,
+    /// Stores of which a snapshot that nobody has proven holds tables.
+    pub kept_unproven: BTreeSet<String>,
     /// Why nothing may be concluded from the absence of memories, if that is so.
     pub unknown: Option<String>,
 }
@@ -154,7 +156,8 @@ impl Memory {
         let in_vault = self.proven.as_ref().is_some_and(|s| {
             s.stores.contains_key(store) && accepted_at.is_none_or(|at| s.taken_at > at)
         });
-        in_vault || baseline.is_some_and(Baseline::knows_data)
+        let unproven = accepted_at.is_none() && self.kept_unproven.contains(store);
+        in_vault || unproven || baseline.is_some_and(Baseline::knows_data)
     }
 }
 

@@ -1,5 +1,6 @@
 //! A person's stack, opened: settings, vault, ledger, and who examines copies.
 
+use std::collections::BTreeSet;
 use std::path::Path;
 use std::time::Duration;
 
@@ -8,12 +9,16 @@ use jiff::Timestamp;
 use crate::error::{Error, IoContext, Result};
 use crate::guard::Guard;
 use crate::ledger::{Ledger, newest_good};
-use crate::look::scan::told;
+use crate::look::scan::{self, told};
 use crate::look::sqlite::Examiner;
+use crate::look::sqlite::disk;
 use crate::memory::{Memory, Seen, Standing};
 use crate::settings::{Environment, Settings};
 use crate::vault::lock::Staging;
 use crate::vault::{Snapshot, SnapshotName, Vault};
+
+/// How many snapshots that nobody has proven are looked at for data.
+const MOST_UNPROVEN: usize = 8;
 
 /// How much memory the process that examines a copy may map, bytes.
 const EXAMINER_MEMORY_BYTES: u64 = 512 << 20;
@@ -116,11 +121,37 @@ impl Stack {
             Ok(ledger) => ledger.memory(guard, &self.vault).map_err(|e| told(&e)),
             Err(why) => Err(why.clone()),
         };
-        from_ledger.unwrap_or_else(|why| Memory {
+        let mut memory = from_ledger.unwrap_or_else(|why| Memory {
             proven: newest_good(&self.vault, &guard.name).ok().flatten(),
             unknown: Some(why),
             ..Memory::default()
-        })
+        });
+        if memory.proven.is_none() {
+            memory.kept_unproven = self.kept_unproven(guard);
+        }
+        memory
+    }
+
+    /// Returns the stores of which a snapshot that nobody has proven holds tables, by our own reader.
+    fn kept_unproven(&self, guard: &Guard) -> BTreeSet<String> {
+        let snapshots = self.vault.snapshots(&guard.name).unwrap_or_default();
+        let holds_tables = |file: &Path| {
+            let path = |s: &Snapshot| s.data().join(file);
+            let read = snapshots
+                .iter()
+                .rev()
+                .filter_map(|s| disk::read(&path(s)).ok());
+            read.take(MOST_UNPROVEN)
+                .any(|d| d.tables.is_some_and(|t| !t.is_empty()))
+        };
+        let databases = guard
+            .stores
+            .iter()
+            .filter_map(|s| Some((s, scan::database_file(s)?)));
+        databases
+            .filter(|(_, file)| holds_tables(file))
+            .map(|(s, _)| s.name.clone())
+            .collect()
     }
 
     /// Adds healthy looks to what is known. That nothing can be remembered is no reason to fail.

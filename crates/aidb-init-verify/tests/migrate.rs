@@ -284,7 +284,7 @@ fn a_run_that_was_killed_is_told_with_the_way_back_and_the_way_back_settles_it()
     let way_back = told
         .stderr
         .split('`')
-        .find(|t| t.starts_with("aidb restore"))
+        .find_map(|t| t.find("aidb restore").map(|at| &t[at..]))
         .unwrap();
     let _ = stack.run(way_back).with(0);
     let _ = migrate(&stack).with(0);

@@ -36,13 +36,23 @@ pub fn verify(common: &Common, args: &Args, ui: &mut Ui) -> anyhow::Result<Verdi
     }
     let (mut documents, mut verdicts) = (Vec::new(), Vec::new());
     for snapshot in &wanted {
-        let _lock = Lock::guard(
+        let lock = Lock::guard(
             &stack.vault,
             &snapshot.summary.guard,
             Mode::Shared,
             Duration::from_secs(60),
         )?;
         let differing = verify::verify(snapshot)?;
+        drop(lock);
+        if !differing.is_empty() && snapshot.is_proven() {
+            let _lock = Lock::guard(
+                &stack.vault,
+                &snapshot.summary.guard,
+                Mode::Exclusive,
+                Duration::from_secs(60),
+            )?;
+            verify::disprove(snapshot, &differing)?;
+        }
         let mut document = snapshots::document(snapshot);
         document["differs"] = json!(differing);
         documents.push(document);

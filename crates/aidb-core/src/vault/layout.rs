@@ -5,7 +5,7 @@
 //!   GUARD/                       one folder for each guard
 //!     .lock                      flock: shared to read, exclusive to take, prove, restore, prune
 //!     SEQ-TIME-REASON/           a snapshot; appears whole, by one rename
-//!       data/…  manifest.json  proof.json | refused.json  rescue/…
+//!       data/…  manifest.json  proof.json | refused.json  damaged.json  rescue/…
 //!     archive/                   independent copies
 //!   .staging/                    half-made things; whatever no flock holds may be cleared
 //! ```
@@ -19,6 +19,9 @@ use super::manifest::{Entry, FORMAT, Kind, Manifest, Summary};
 use super::name::SnapshotName;
 use super::proof::Proof;
 use crate::error::{Error, IoContext, Result};
+
+/// The file that names what of a snapshot differs from its manifest since `verify` found it.
+pub const DAMAGED: &str = "damaged.json";
 
 /// The folder of snapshots.
 #[derive(Debug, Clone)]
@@ -135,12 +138,16 @@ impl Snapshot {
                 hint: Some("use the version of aidb that took it, or a newer one".into()),
             });
         }
-        let proof = read_json(&path.join("proof.json"))?;
-        let refused = if proof.is_some() {
+        let mut proof = read_json(&path.join("proof.json"))?;
+        let mut refused = if proof.is_some() {
             None
         } else {
             read_json(&path.join("refused.json"))?
         };
+        // What was proven once and has rotted since is a proof no longer.
+        if path.join(DAMAGED).exists() {
+            refused = refused.or(proof.take());
+        }
         Ok(Some(Self {
             name,
             path,

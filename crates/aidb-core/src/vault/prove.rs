@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 
 use jiff::Timestamp;
 
-use super::layout::{Snapshot, Vault};
+use super::layout::{DAMAGED, Snapshot, Vault};
 use super::lock::{Lock, Mode};
 use super::manifest::{FORMAT, Kind, Manifest};
 use super::proof::{Proof, StoreProof};
@@ -52,7 +52,8 @@ pub fn prove(vault: &Vault, snapshot: &Snapshot, request: &Request) -> Result<Sn
     };
     // Another run may have been first, or removed it.
     let snapshot = again(&snapshot.path)?;
-    if snapshot.is_proven() {
+    // What has rotted is not proven anew: its bytes would become the truth.
+    if snapshot.is_proven() || snapshot.path.join(DAMAGED).exists() {
         return Ok(snapshot);
     }
     let mut manifest = snapshot.manifest()?;

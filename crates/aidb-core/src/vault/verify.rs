@@ -3,8 +3,9 @@
 use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
 
-use super::layout::Snapshot;
+use super::layout::{DAMAGED, Snapshot};
 use super::manifest::{Kind, Manifest, RelPath};
+use super::publish::write_json;
 use crate::capture::pin::sidecar;
 use crate::error::Result;
 use crate::look::scan::{database_file, hash};
@@ -45,6 +46,12 @@ pub fn verify(snapshot: &Snapshot) -> Result<Vec<RelPath>> {
         }
     }
     Ok(differing)
+}
+
+/// Remembers what differs: from now on the snapshot counts as proven no longer. The caller holds the guard's lock
+/// exclusively.
+pub fn disprove(snapshot: &Snapshot, differing: &[RelPath]) -> Result<()> {
+    write_json(&snapshot.path.join(DAMAGED), &differing)
 }
 
 /// Returns the databases that a proof has begun to fold, and has not ended.

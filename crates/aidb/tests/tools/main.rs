@@ -19,6 +19,7 @@ mod next_steps;
 mod odd_files;
 mod originals;
 mod restored;
+mod rotten;
 mod round_trip;
 mod several;
 mod shell;

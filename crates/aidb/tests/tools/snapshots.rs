@@ -99,7 +99,12 @@ fn one_flipped_bit_in_the_vault_is_found() {
     --- status 1
     ");
     let damaged = tree_state(&stack.data());
-    let restore = stack.run("aidb restore open-webui").with(3);
+    let by_default = stack.run("aidb restore open-webui").with(3);
+    assert!(
+        by_default.stderr.contains("has no proven snapshot"),
+        "{by_default}"
+    );
+    let restore = stack.run("aidb restore open-webui --snapshot 1").with(3);
     assert!(restore.stderr.contains("webui.db"), "{restore}");
     assert_eq!(
         tree_state(&stack.data()),
