@@ -2,7 +2,6 @@
 
 use std::collections::BTreeSet;
 use std::path::Path;
-use std::time::Duration;
 
 use jiff::Timestamp;
 
@@ -232,10 +231,23 @@ impl Stack {
         }
     }
 
-    /// Returns how long a hook may wait for locks when nothing else was said.
-    #[must_use]
-    pub fn patience() -> Duration {
-        Duration::from_secs(10)
+    /// Returns the snapshots that are named; without a name, all in the vault that are wanted.
+    ///
+    /// # Errors
+    /// [`Error::Usage`] if a name fits no snapshot, or several.
+    pub fn snapshots(
+        &self,
+        names: &[String],
+        wanted: impl Fn(&Snapshot) -> bool,
+    ) -> Result<Vec<Snapshot>> {
+        if !names.is_empty() {
+            return names.iter().map(|name| self.snapshot(name)).collect();
+        }
+        let mut found = Vec::new();
+        for guard in self.vault.guards()? {
+            found.extend(self.vault.snapshots(&guard)?.into_iter().filter(&wanted));
+        }
+        Ok(found)
     }
 }
 

@@ -20,21 +20,7 @@ pub struct Args {
 
 pub fn prove(common: &Common, args: &Args, ui: &mut Ui) -> anyhow::Result<Verdict> {
     let mut stack = Stack::open(common.config.as_deref())?;
-    let mut wanted: Vec<Snapshot> = Vec::new();
-    for name in &args.snapshots {
-        wanted.push(stack.snapshot(name)?);
-    }
-    if args.snapshots.is_empty() {
-        for guard in stack.vault.guards()? {
-            wanted.extend(
-                stack
-                    .vault
-                    .snapshots(&guard)?
-                    .into_iter()
-                    .filter(|s| !s.is_proven() && s.refused.is_none()),
-            );
-        }
-    }
+    let wanted = stack.snapshots(&args.snapshots, |s| !s.is_proven() && s.refused.is_none())?;
     let mut proven = Vec::new();
     let mut verdicts = Vec::new();
     for snapshot in &wanted {

@@ -19,21 +19,7 @@ pub struct Args {
 
 pub fn verify(common: &Common, args: &Args, ui: &mut Ui) -> anyhow::Result<Verdict> {
     let stack = Stack::open(common.config.as_deref())?;
-    let mut wanted: Vec<Snapshot> = Vec::new();
-    for name in &args.snapshots {
-        wanted.push(stack.snapshot(name)?);
-    }
-    if args.snapshots.is_empty() {
-        for guard in stack.vault.guards()? {
-            wanted.extend(
-                stack
-                    .vault
-                    .snapshots(&guard)?
-                    .into_iter()
-                    .filter(Snapshot::is_proven),
-            );
-        }
-    }
+    let wanted = stack.snapshots(&args.snapshots, Snapshot::is_proven)?;
     let (mut documents, mut verdicts) = (Vec::new(), Vec::new());
     for snapshot in &wanted {
         let lock = Lock::guard(
