@@ -1,21 +1,29 @@
-//! The ledger: the memory of guards, baselines, pass tokens and what was done, in an SQLite database of our own.
+//! The ledger: the memory of guards, baselines, pass tokens, runs of containers and what was done, in an SQLite database
+//! of our own. One file here for each noun.
 //!
 //! It is never the only place of anything that matters: if it is lost, it is rebuilt from the vault. A version that
-//! this program does not know is "could not", never a hold and never a rewrite.
+//! this program does not know is "could not", never a hold and never a rewrite. Tables that came later are added to the
+//! ledgers of older programs, which go on working with them.
+
+mod baselines;
+mod events;
+mod guards;
+mod incarnations;
+mod migrations;
+mod tokens;
 
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use jiff::Timestamp;
-use rusqlite::{Connection, ErrorCode, OptionalExtension as _, params};
-use serde::Serialize;
-use serde::de::DeserializeOwned;
+use rusqlite::{Connection, ErrorCode, Params, Row, Transaction, TransactionBehavior};
+
+pub use events::Event;
+pub use incarnations::{Ending, Incarnation, Run, Running, Sighting};
 
 use crate::error::{Error, IoContext, Result};
 use crate::guard::Guard;
-use crate::judge::FindingId;
-use crate::memory::{Baseline, KnownSnapshot, Memory, Seen, Standing};
-use crate::migrate::Applied;
+use crate::memory::{KnownSnapshot, Memory};
 use crate::vault::{Snapshot, Vault};
 
 /// The version that this program writes, in `user_version`.
@@ -45,6 +53,9 @@ const SCHEMA: &str = "
     ) strict;
 ";
 
+/// Tables that came after version 1 was in use.
+const ADDED: [&str; 1] = [incarnations::TABLE];
+
 /// The memory of what was seen and done.
 #[derive(Debug)]
 pub struct Ledger {
@@ -52,17 +63,6 @@ pub struct Ledger {
     path: PathBuf,
     /// What had to be done to open it, for the user to know.
     pub notice: Option<String>,
-}
-
-/// Something that was done to a guard.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Event {
-    /// When.
-    pub at: Timestamp,
-    /// `quarantine`, `restore`, `undo`, `accept`, `allow`.
-    pub kind: String,
-    /// What, in one line.
-    pub detail: String,
 }
 
 impl Ledger {
@@ -123,7 +123,7 @@ impl Ledger {
         sound(&db).map_err(sqlite("check the ledger"))?;
         if version < VERSION {
             let transaction = db
-                .transaction_with_behavior(rusqlite::TransactionBehavior::Immediate)
+                .transaction_with_behavior(TransactionBehavior::Immediate)
                 .map_err(sqlite("set up the ledger"))?;
             // Another tool may have been first.
             let version: i64 = transaction
@@ -138,6 +138,11 @@ impl Ledger {
                     .map_err(sqlite("set up the ledger"))?;
             }
             transaction.commit().map_err(sqlite("set up the ledger"))?;
+        }
+        for table in ADDED {
+            // Where they are there already, nothing is written.
+            db.execute_batch(table)
+                .map_err(sqlite("set up the ledger"))?;
         }
         Ok(Self {
             db,
@@ -183,253 +188,48 @@ impl Ledger {
             if let Some(baseline) = self.baseline(&guard.name, &store.name)? {
                 memory.stores.insert(store.name.clone(), baseline);
             }
-            if let Some(standing) = self.document("standing", &guard.name, &store.name)? {
+            if let Some(standing) = self.standing(&guard.name, &store.name)? {
                 memory.standing.insert(store.name.clone(), standing);
             }
         }
         Ok(memory)
     }
 
-    /// Returns what is known of a store from before.
-    pub fn baseline(&self, guard: &str, store: &str) -> Result<Option<Baseline>> {
-        self.document("baseline", guard, store)
-    }
-
-    /// Reads a document of a store; one that cannot be read is forgotten: the next healthy look writes it anew.
-    fn document<T: DeserializeOwned>(
+    /// Returns what a query shows.
+    fn rows<T>(
         &self,
-        table: &str,
-        guard: &str,
-        store: &str,
-    ) -> Result<Option<T>> {
-        let query = format!("select document from {table} where guard = ? and store = ?");
-        let text: Option<String> = self
-            .db
-            .query_row(&query, [guard, store], |r| r.get(0))
-            .optional()
-            .map_err(self.doing("read"))?;
-        Ok(text.and_then(|t| serde_json::from_str(&t).ok()))
+        query: &str,
+        parameters: impl Params,
+        row: impl FnMut(&Row) -> rusqlite::Result<T>,
+    ) -> Result<Vec<T>> {
+        let read = |db: &Connection| -> rusqlite::Result<Vec<T>> {
+            db.prepare_cached(query)?
+                .query_map(parameters, row)?
+                .collect()
+        };
+        read(&self.db).map_err(self.doing("read"))
     }
 
-    fn put_document(
+    /// Writes; returns how many rows changed.
+    fn write(&mut self, statement: &str, parameters: impl Params) -> Result<usize> {
+        self.db
+            .execute(statement, parameters)
+            .map_err(self.doing("write"))
+    }
+
+    /// Writes all of it or nothing.
+    fn transaction<T>(
         &mut self,
-        table: &str,
-        guard: &str,
-        store: &str,
-        document: &impl Serialize,
-    ) -> Result<()> {
-        let document =
-            serde_json::to_string(document).expect("documents of the ledger have only string keys");
-        let insert = format!("insert or replace into {table} values (?, ?, ?)");
-        self.db
-            .execute(&insert, [guard, store, &document])
-            .map_err(self.doing("write"))?;
-        Ok(())
-    }
-
-    /// Keeps a full look against which nothing stood.
-    pub fn note_standing(&mut self, guard: &str, store: &str, standing: &Standing) -> Result<()> {
-        self.put_document("standing", guard, store, standing)
-    }
-
-    /// Adds a healthy look to what is known of a store.
-    pub fn remember(&mut self, guard: &str, store: &str, seen: Seen, at: Timestamp) -> Result<()> {
-        let baseline = match self.baseline(guard, store)? {
-            Some(mut baseline) => {
-                baseline.remember(seen, at);
-                baseline
-            }
-            None => Baseline::from_look(seen, at),
-        };
-        self.put_document("baseline", guard, store, &baseline)
-    }
-
-    /// Notes that the data was replaced by another state, as by a restore: what was known of bytes was of the former
-    /// one. The new one may come to the same change counter by other transactions, and that is no damage.
-    pub fn note_replaced(&mut self, guard: &str, kind: &str, detail: &str) -> Result<()> {
-        self.note_event(guard, kind, detail)?;
-        let mut statement = self
-            .db
-            .prepare("select store from baseline where guard = ?")
-            .map_err(self.doing("read"))?;
-        let stores: Vec<String> = statement
-            .query_map([guard], |r| r.get(0))
-            .and_then(Iterator::collect)
-            .map_err(self.doing("read"))?;
-        drop(statement);
-        for store in stores {
-            if let Some(mut baseline) = self.baseline(guard, &store)? {
-                baseline.last.content = None;
-                baseline.last.log = None;
-                self.put_document("baseline", guard, &store, &baseline)?;
-            }
-        }
-        Ok(())
-    }
-
-    /// Makes a look the whole of what is known: the present state is right.
-    pub fn accept(&mut self, guard: &str, store: &str, seen: Seen, at: Timestamp) -> Result<()> {
-        let baseline = Baseline {
-            accepted_at: Some(at),
-            ..Baseline::from_look(seen, at)
-        };
-        self.put_document("baseline", guard, store, &baseline)
-    }
-
-    /// Keeps a copy of a guard's settings, for hooks of a unit that outlives them.
-    pub fn note_guard(&mut self, guard: &Guard) -> Result<()> {
-        let settings = serde_json::to_string(guard).expect("a guard has only string keys");
-        self.db
-            .execute(
-                "insert or replace into guard values (?, ?, ?)",
-                params![guard.name, settings, Timestamp::now().to_string()],
-            )
-            .map_err(self.doing("write"))?;
-        Ok(())
-    }
-
-    /// Returns the guards that were known at any time, by name.
-    pub fn guards(&self) -> Result<Vec<Guard>> {
-        let mut statement = self
-            .db
-            .prepare("select settings from guard order by name")
-            .map_err(self.doing("read"))?;
-        let rows = statement
-            .query_map([], |r| r.get::<_, String>(0))
-            .map_err(self.doing("read"))?;
-        let mut guards = Vec::new();
-        for row in rows {
-            guards.extend(serde_json::from_str(&row.map_err(self.doing("read"))?).ok());
-        }
-        Ok(guards)
-    }
-
-    /// Gives a one-shot permission to proceed past a held finding.
-    pub fn give_token(&mut self, guard: &str, finding: FindingId, reason: &str) -> Result<()> {
-        self.db
-            .execute(
-                "insert into token (guard, finding, reason, given_at) values (?, ?, ?, ?)",
-                params![
-                    guard,
-                    finding.as_str(),
-                    reason,
-                    Timestamp::now().to_string()
-                ],
-            )
-            .map_err(self.doing("write"))?;
-        self.note_event(guard, "allow", &format!("{finding}: {reason}"))
-    }
-
-    /// Returns the findings of a guard for which an unused permission exists.
-    pub fn tokens(&self, guard: &str) -> Result<Vec<FindingId>> {
-        let mut statement = self
-            .db
-            .prepare("select distinct finding from token where guard = ? and used_at is null")
-            .map_err(self.doing("read"))?;
-        let rows = statement
-            .query_map([guard], |r| r.get::<_, String>(0))
-            .map_err(self.doing("read"))?;
-        let mut found = Vec::new();
-        for row in rows {
-            found.extend(row.map_err(self.doing("read"))?.parse::<FindingId>().ok());
-        }
-        Ok(found)
-    }
-
-    /// Uses up one permission; returns whether there was one.
-    pub fn use_token(&mut self, guard: &str, finding: FindingId) -> Result<bool> {
-        let used = self
-            .db
-            .execute(
-                "update token set used_at = ?3 where id =
-                 (select min(id) from token where guard = ?1 and finding = ?2 and used_at is null)",
-                params![guard, finding.as_str(), Timestamp::now().to_string()],
-            )
-            .map_err(self.doing("write"))?;
-        Ok(used == 1)
-    }
-
-    /// Returns the migration files that were applied to a store, by rising number.
-    pub fn migrations(&self, guard: &str, store: &str) -> Result<Vec<Applied>> {
-        let mut statement = self
-            .db
-            .prepare(
-                "select number, name, blake3, applied_at from migration where guard = ? and store = ? order by number",
-            )
-            .map_err(self.doing("read"))?;
-        let rows = statement
-            .query_map([guard, store], |r| {
-                Ok((r.get(0)?, r.get(1)?, r.get(2)?, r.get::<_, String>(3)?))
-            })
-            .map_err(self.doing("read"))?;
-        let mut applied = Vec::new();
-        for row in rows {
-            let (number, name, blake3, at) = row.map_err(self.doing("read"))?;
-            applied.push(Applied {
-                number,
-                name,
-                blake3,
-                applied_at: at.parse().unwrap_or(Timestamp::UNIX_EPOCH),
-            });
-        }
-        Ok(applied)
-    }
-
-    /// Makes this the list of migration files that were applied to a store.
-    pub fn set_migrations(&mut self, guard: &str, store: &str, applied: &[Applied]) -> Result<()> {
+        write: impl FnOnce(&Transaction) -> rusqlite::Result<T>,
+    ) -> Result<T> {
         let failed = self.doing("write");
-        let write = |db: &mut Connection| {
-            let transaction = db.transaction()?;
-            transaction.execute(
-                "delete from migration where guard = ? and store = ?",
-                [guard, store],
-            )?;
-            for a in applied {
-                transaction.execute(
-                    "insert into migration values (?, ?, ?, ?, ?, ?)",
-                    params![
-                        guard,
-                        store,
-                        a.number,
-                        a.name,
-                        a.blake3,
-                        a.applied_at.to_string()
-                    ],
-                )?;
-            }
-            transaction.commit()
+        let whole = |db: &mut Connection| -> rusqlite::Result<T> {
+            let transaction = db.transaction_with_behavior(TransactionBehavior::Immediate)?;
+            let done = write(&transaction)?;
+            transaction.commit()?;
+            Ok(done)
         };
-        write(&mut self.db).map_err(failed)
-    }
-
-    /// Notes that something was done.
-    pub fn note_event(&mut self, guard: &str, kind: &str, detail: &str) -> Result<()> {
-        self.db
-            .execute(
-                "insert into event (guard, at, kind, detail) values (?, ?, ?, ?)",
-                params![guard, Timestamp::now().to_string(), kind, detail],
-            )
-            .map_err(self.doing("write"))?;
-        Ok(())
-    }
-
-    /// Returns what was done to a guard, oldest first.
-    pub fn events(&self, guard: &str) -> Result<Vec<Event>> {
-        let mut statement = self
-            .db
-            .prepare("select at, kind, detail from event where guard = ? order by id")
-            .map_err(self.doing("read"))?;
-        let rows = statement
-            .query_map([guard], |r| {
-                Ok((r.get::<_, String>(0)?, r.get(1)?, r.get(2)?))
-            })
-            .map_err(self.doing("read"))?;
-        let mut events = Vec::new();
-        for row in rows {
-            let (at, kind, detail) = row.map_err(self.doing("read"))?;
-            events.extend(at.parse().ok().map(|at| Event { at, kind, detail }));
-        }
-        Ok(events)
+        whole(&mut self.db).map_err(failed)
     }
 
     fn doing(&self, doing: &'static str) -> impl Fn(rusqlite::Error) -> Error + use<> {
@@ -501,6 +301,8 @@ fn move_aside(path: &Path) -> Result<PathBuf> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::judge::FindingId;
+    use crate::memory::Seen;
 
     fn seen(chats: u64) -> Seen {
         Seen {
