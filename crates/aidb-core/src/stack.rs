@@ -133,13 +133,11 @@ impl Stack {
 
     /// Returns the stores of which a snapshot that nobody has proven holds tables, by our own reader.
     fn kept_unproven(&self, guard: &Guard) -> BTreeSet<String> {
-        let snapshots = self.vault.snapshots(&guard.name).unwrap_or_default();
+        let folder = self.vault.guard_folder(&guard.name);
+        let names = self.vault.names(&guard.name).unwrap_or_default();
         let holds_tables = |file: &Path| {
-            let path = |s: &Snapshot| s.data().join(file);
-            let read = snapshots
-                .iter()
-                .rev()
-                .filter_map(|s| disk::read(&path(s)).ok());
+            let path = |name: &SnapshotName| folder.join(name.to_string()).join("data").join(file);
+            let read = names.iter().rev().filter_map(|n| disk::read(&path(n)).ok());
             read.take(MOST_UNPROVEN)
                 .any(|d| d.tables.is_some_and(|t| !t.is_empty()))
         };
@@ -195,29 +193,23 @@ impl Stack {
             Err(_) if self.vault.guards()?.iter().any(|g| g == guard) => guard.to_owned(),
             Err(e) => return Err(e),
         };
-        let snapshots = self.vault.snapshots(&guard)?;
         let hint = Some(format!("`aidb list {guard}` shows what there is"));
         let Some(id) = id else {
-            let newest = snapshots
-                .into_iter()
-                .rev()
-                .find(|s| s.is_proven() && s.suspicious().is_none());
-            return newest.ok_or_else(|| Error::Usage {
+            return self.vault.newest_good(&guard)?.ok_or_else(|| Error::Usage {
                 what: format!("`{guard}` has no proven snapshot"),
                 hint,
             });
         };
-        // `000042-…` may be written without its zeros.
-        let fits = |n: &SnapshotName| {
-            n.to_string().starts_with(id) || n.to_string().trim_start_matches('0').starts_with(id)
-        };
-        let mut fitting: Vec<Snapshot> = snapshots.into_iter().filter(|s| fits(&s.name)).collect();
-        if let Some(exact) = fitting
-            .iter()
-            .position(|s| s.name.sequence.to_string() == id)
-        {
-            return Ok(fitting.swap_remove(exact));
+        let mut fitting = self.vault.names(&guard)?;
+        fitting.retain(|n| n.fits(id));
+        if let Some(exact) = fitting.iter().position(|n| n.sequence.to_string() == id) {
+            fitting = vec![fitting.swap_remove(exact)];
         }
+        // What has no readable manifest is no snapshot.
+        let opened = fitting
+            .iter()
+            .filter_map(|n| self.vault.open(&guard, n).transpose());
+        let mut fitting = opened.collect::<Result<Vec<Snapshot>>>()?;
         match fitting.len() {
             1 => Ok(fitting.remove(0)),
             0 => Err(Error::Usage {
@@ -245,7 +237,9 @@ impl Stack {
         }
         let mut found = Vec::new();
         for guard in self.vault.guards()? {
-            found.extend(self.vault.snapshots(&guard)?.into_iter().filter(&wanted));
+            for snapshot in self.vault.each_snapshot(&guard)? {
+                found.extend(Some(snapshot?).filter(&wanted));
+            }
         }
         Ok(found)
     }

@@ -41,7 +41,8 @@ pub fn list(common: &Common, args: &ListArgs, ui: &mut Ui) -> anyhow::Result<Ver
     ];
     let mut documents = Vec::new();
     for name in &names {
-        for snapshot in stack.vault.snapshots(name)? {
+        for snapshot in stack.vault.each_snapshot(name)? {
+            let snapshot = snapshot?;
             let manifest_stores = snapshot.proof.iter().flat_map(|p| &p.stores);
             let rows_told = stack
                 .settings

@@ -21,13 +21,14 @@ pub fn prune(common: &Common, args: &Args, ui: &mut Ui) -> anyhow::Result<Verdic
     let mut documents = Vec::new();
     // A guard that left the settings keeps all its snapshots: nothing new comes that could replace them.
     for guard in &stack.settings.guards {
-        for (snapshot, decision) in plan(&stack.vault, &guard.name, &stack.settings.keep)? {
+        for (name, decision) in plan(&stack.vault, &guard.name, &stack.settings.keep)? {
             let (word, why) = match &decision {
                 Decision::Keep(reasons) => ("keep", reasons.join("; ")),
                 Decision::Drop(why) => ("drop", why.clone()),
             };
-            ui.line(format!("{word}  {}  {why}", snapshot.id()));
-            documents.push(json!({ "id": snapshot.id(), "keep": decision.is_keep(), "why": why }));
+            let id = format!("{}/{name}", guard.name);
+            ui.line(format!("{word}  {id}  {why}"));
+            documents.push(json!({ "id": id, "keep": decision.is_keep(), "why": why }));
         }
         if !args.dry_run {
             remove(

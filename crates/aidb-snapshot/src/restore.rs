@@ -139,14 +139,14 @@ fn choose(stack: &Stack, guard: &Guard, args: &RestoreArgs) -> aidb_core::Result
         }
         return stack.snapshot(&format!("{}/{id}", guard.name));
     }
-    let good = |s: &Snapshot| s.is_proven() && s.suspicious().is_none();
-    let early = |s: &Snapshot| args.before.is_none_or(|before| s.summary.taken_at < before);
+    let wanted =
+        |s: &Snapshot| s.is_good() && args.before.is_none_or(|before| s.summary.taken_at < before);
     let newest = stack
         .vault
-        .snapshots(&guard.name)?
-        .into_iter()
+        .each_snapshot(&guard.name)?
         .rev()
-        .find(|s| good(s) && early(s));
+        .find(|s| s.as_ref().map_or(true, wanted))
+        .transpose()?;
     newest.ok_or_else(|| Error::CouldNot {
         what: match args.before {
             Some(before) => format!(

@@ -154,7 +154,8 @@ impl Ledger {
     /// Learns again what the snapshots know.
     fn rebuild(&mut self, vault: &Vault) -> Result<()> {
         for guard in vault.guards()? {
-            for snapshot in vault.snapshots(&guard)? {
+            for snapshot in vault.each_snapshot(&guard)? {
+                let snapshot = snapshot?;
                 let Some(proof) = snapshot
                     .proof
                     .as_ref()
@@ -171,7 +172,8 @@ impl Ledger {
                     )?;
                 }
             }
-            if let Some(newest) = vault.snapshots(&guard)?.last() {
+            let newest = vault.each_snapshot(&guard)?.next_back().transpose()?;
+            if let Some(newest) = newest {
                 self.note_guard(&newest.manifest()?.settings)?;
             }
         }
@@ -244,12 +246,7 @@ impl Ledger {
 
 /// Returns the newest proven snapshot that is not suspicious, as findings speak of it.
 pub fn newest_good(vault: &Vault, guard: &str) -> Result<Option<KnownSnapshot>> {
-    let snapshots = vault.snapshots(guard)?;
-    Ok(snapshots
-        .iter()
-        .rev()
-        .find(|s| s.is_proven() && s.suspicious().is_none())
-        .map(known))
+    Ok(vault.newest_good(guard)?.as_ref().map(known))
 }
 
 fn known(snapshot: &Snapshot) -> KnownSnapshot {

@@ -15,6 +15,7 @@ use std::path::{Path, PathBuf};
 
 use serde::de::DeserializeOwned;
 
+use super::head::read_head;
 use super::manifest::{Entry, FORMAT, Kind, Manifest, Summary};
 use super::name::SnapshotName;
 use super::proof::Proof;
@@ -90,31 +91,63 @@ impl Vault {
         Ok(names)
     }
 
-    /// Returns a guard's snapshots, oldest (lowest sequence) first. What has no readable manifest is none.
+    /// Returns the names of a guard's snapshots, oldest (lowest sequence) first, of which no file was read yet.
+    pub fn names(&self, guard: &str) -> Result<Vec<SnapshotName>> {
+        let names = entries_of(&self.guard_folder(guard))?;
+        let mut names: Vec<SnapshotName> = names
+            .iter()
+            .filter_map(|n| SnapshotName::parse(n))
+            .collect();
+        names.sort();
+        Ok(names)
+    }
+
+    /// Opens a guard's snapshot; `None` if it has no readable manifest.
+    ///
+    /// # Errors
+    /// As [`Snapshot::open`].
+    pub fn open(&self, guard: &str, name: &SnapshotName) -> Result<Option<Snapshot>> {
+        let path = self.guard_folder(guard).join(name.to_string());
+        Snapshot::open(name.clone(), path)
+    }
+
+    /// Returns a guard's snapshots, oldest (lowest sequence) first, each opened when it is asked for: a vault may hold
+    /// ten thousand. What has no readable manifest is none. `.rev()` is newest first.
+    ///
+    /// # Errors
+    /// As [`Snapshot::open`], for each; for the whole if the folder cannot be listed.
+    pub fn each_snapshot(
+        &self,
+        guard: &str,
+    ) -> Result<impl DoubleEndedIterator<Item = Result<Snapshot>>> {
+        let names = self.names(guard)?;
+        Ok(names
+            .into_iter()
+            .filter_map(move |name| self.open(guard, &name).transpose()))
+    }
+
+    /// Returns all of a guard's snapshots, oldest (lowest sequence) first. What has no readable manifest is none.
+    ///
+    /// # Errors
+    /// As [`Self::each_snapshot`].
     pub fn snapshots(&self, guard: &str) -> Result<Vec<Snapshot>> {
-        let folder = self.guard_folder(guard);
-        let mut snapshots = Vec::new();
-        for entry in entries_of(&folder)? {
-            let Some(name) = SnapshotName::parse(&entry) else {
-                continue;
-            };
-            if let Some(snapshot) = Snapshot::open(name, folder.join(&entry))? {
-                snapshots.push(snapshot);
-            }
-        }
-        snapshots.sort_by(|a, b| a.name.cmp(&b.name));
-        Ok(snapshots)
+        self.each_snapshot(guard)?.collect()
+    }
+
+    /// Returns a guard's newest proven snapshot that is not suspicious, opening none that is older.
+    ///
+    /// # Errors
+    /// As [`Self::each_snapshot`].
+    pub fn newest_good(&self, guard: &str) -> Result<Option<Snapshot>> {
+        self.each_snapshot(guard)?
+            .rev()
+            .find(|s| s.as_ref().map_or(true, Snapshot::is_good))
+            .transpose()
     }
 
     /// Returns the highest sequence that any folder of the guard carries, readable or not; 0 if there is none.
     pub fn highest_sequence(&self, guard: &str) -> Result<u64> {
-        let names = entries_of(&self.guard_folder(guard))?;
-        Ok(names
-            .iter()
-            .filter_map(|n| SnapshotName::parse(n))
-            .map(|n| n.sequence)
-            .max()
-            .unwrap_or(0))
+        Ok(self.names(guard)?.last().map_or(0, |n| n.sequence))
     }
 }
 
@@ -125,7 +158,7 @@ impl Snapshot {
     /// [`Error::CouldNot`] if the manifest was written by a newer version of the format, [`Error::Io`] if it
     /// cannot be read though it is there.
     pub fn open(name: SnapshotName, path: PathBuf) -> Result<Option<Self>> {
-        let Some(summary) = read_json::<Summary>(&path.join("manifest.json"))? else {
+        let Some(summary) = read_head(&path.join("manifest.json"))? else {
             return Ok(None);
         };
         if summary.format > FORMAT {
@@ -173,6 +206,12 @@ impl Snapshot {
     #[must_use]
     pub fn is_proven(&self) -> bool {
         self.proof.is_some()
+    }
+
+    /// Returns whether it is proven and not suspicious: what is restored unless another one is asked for.
+    #[must_use]
+    pub fn is_good(&self) -> bool {
+        self.is_proven() && self.suspicious().is_none()
     }
 
     /// Returns whether every file that the manifest names is there, with its size. Cheap; hashes are for `verify`.

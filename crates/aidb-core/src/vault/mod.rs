@@ -1,5 +1,6 @@
 //! The vault: the folder of snapshots. Who may write where is said in `layout`.
 
+pub mod head;
 pub mod layout;
 pub mod lock;
 pub mod manifest;

@@ -1,42 +1,63 @@
 //! Pruning: carrying out what retention decided.
 
+use std::collections::HashSet;
 use std::time::Duration;
 
-use super::layout::{Snapshot, Vault};
+use super::layout::Vault;
 use super::lock::{Lock, Mode, Staging, remove_tree};
+use super::name::SnapshotName;
 use super::publish::sync_folder;
 use super::retention::{self, Candidate, Decision, Keep};
 use crate::error::{IoContext, Result};
 
-/// Returns a guard's snapshots with the decision on each, oldest first.
-pub fn plan(vault: &Vault, guard: &str, keep: &Keep) -> Result<Vec<(Snapshot, Decision)>> {
-    let snapshots = vault.snapshots(guard)?;
-    let candidates: Vec<Candidate> = snapshots
-        .iter()
-        .map(|s| Candidate {
-            sequence: s.name.sequence,
-            local_date: s.summary.local_date,
-            // One whose files went missing since it was proven speaks for dropping no other.
-            proven: s.is_proven() && s.is_whole(),
-            suspicious: s.suspicious().is_some(),
-            content: s.proof.as_ref().map(|p| p.content_id.clone()),
-        })
-        .collect();
-    let decisions = retention::plan(&candidates, keep);
-    Ok(snapshots.into_iter().zip(decisions).collect())
+/// Returns the names of a guard's snapshots with the decision on each, oldest first.
+///
+/// Of each no more is read than retention asks for, and only of those that are to stay are the files looked at: one whose
+/// files went missing since it was proven speaks for dropping no other, so it is planned again without its word.
+pub fn plan(vault: &Vault, guard: &str, keep: &Keep) -> Result<Vec<(SnapshotName, Decision)>> {
+    let mut names = Vec::new();
+    let mut candidates = Vec::new();
+    for snapshot in vault.each_snapshot(guard)? {
+        let snapshot = snapshot?;
+        candidates.push(Candidate {
+            sequence: snapshot.name.sequence,
+            local_date: snapshot.summary.local_date,
+            proven: snapshot.is_proven(),
+            suspicious: snapshot.suspicious().is_some(),
+            content: snapshot.proof.map(|p| p.content_id),
+        });
+        names.push(snapshot.name);
+    }
+    let mut known_whole = HashSet::new();
+    loop {
+        let decisions = retention::plan(&candidates, keep);
+        let mut all_whole = true;
+        for (index, decision) in decisions.iter().enumerate() {
+            let speaks = decision.is_keep() && candidates[index].proven;
+            if speaks && known_whole.insert(index) {
+                let snapshot = vault.open(guard, &names[index])?;
+                let whole = snapshot.is_some_and(|s| s.is_proven() && s.is_whole());
+                candidates[index].proven = whole;
+                all_whole &= whole;
+            }
+        }
+        if all_whole {
+            return Ok(names.into_iter().zip(decisions).collect());
+        }
+    }
 }
 
-/// Removes what the plan drops, and returns it. Each one leaves the guard's folder by one rename, so that a half-removed
+/// Removes what the plan drops, and returns the names. Each one leaves the guard's folder by one rename, so that a half-removed
 /// snapshot is never seen as one.
 pub fn remove(
     vault: &Vault,
     guard: &str,
     keep: &Keep,
     patience: Duration,
-) -> Result<Vec<Snapshot>> {
+) -> Result<Vec<SnapshotName>> {
     let _lock = Lock::guard(vault, guard, Mode::Exclusive, patience)?;
     let plan = plan(vault, guard, keep)?;
-    let dropped: Vec<Snapshot> = plan
+    let dropped: Vec<SnapshotName> = plan
         .into_iter()
         .filter(|(_, d)| !d.is_keep())
         .map(|(s, _)| s)
@@ -45,10 +66,12 @@ pub fn remove(
         return Ok(dropped);
     }
     let staging = Staging::new(vault, &format!("prune-{guard}"))?;
-    for snapshot in &dropped {
-        let away = staging.path().join(snapshot.name.to_string());
-        std::fs::rename(&snapshot.path, &away).doing("remove", &snapshot.path)?;
-        sync_folder(&vault.guard_folder(guard))?;
+    let folder = vault.guard_folder(guard);
+    for name in &dropped {
+        let path = folder.join(name.to_string());
+        let away = staging.path().join(name.to_string());
+        std::fs::rename(&path, &away).doing("remove", &path)?;
+        sync_folder(&folder)?;
         remove_tree(&away).doing("remove", &away)?;
     }
     Ok(dropped)
