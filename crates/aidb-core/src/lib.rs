@@ -24,6 +24,8 @@ pub mod ledger;
 pub mod look;
 pub mod memory;
 pub mod migrate;
+pub mod podman;
+pub mod program;
 pub mod report;
 pub mod settings;
 pub mod stack;

@@ -18,6 +18,10 @@ pub struct Environment {
     pub state_home: PathBuf,
     /// `$XDG_CACHE_HOME`.
     pub cache_home: PathBuf,
+    /// `$XDG_RUNTIME_DIR`, where Podman keeps what does not outlive a boot.
+    pub runtime: Option<PathBuf>,
+    /// `$CONTAINERS_STORAGE_CONF`, the settings of Podman's storage.
+    pub storage_settings: Option<PathBuf>,
     /// The folders of `$PATH`.
     pub path: Vec<PathBuf>,
 }
@@ -32,6 +36,8 @@ impl Environment {
             data_home: home.join(".local/share"),
             state_home: home.join(".local/state"),
             cache_home: home.join(".cache"),
+            runtime: None,
+            storage_settings: None,
             path: Vec::new(),
         }
     }
@@ -70,6 +76,8 @@ impl Environment {
             data_home: or("XDG_DATA_HOME", defaults.data_home),
             state_home: or("XDG_STATE_HOME", defaults.state_home),
             cache_home: or("XDG_CACHE_HOME", defaults.cache_home),
+            runtime: absolute("XDG_RUNTIME_DIR"),
+            storage_settings: absolute("CONTAINERS_STORAGE_CONF"),
             path: variable("PATH")
                 .map(|path| std::env::split_paths(&path).collect())
                 .unwrap_or_default(),

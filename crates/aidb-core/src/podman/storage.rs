@@ -1,0 +1,260 @@
+//! Podman's storage as it lies on disk, read without calling Podman.
+//!
+//! A container of a unit has `--rm`: it is listed in `overlay-containers/volatile-containers.json`, every other one in
+//! `containers.json` beside it; what it wrote outside its mounts is `overlay/LAYER/diff` (seen with Podman 5.4; the
+//! format is that of containers/storage). The first call of a boot is known by Podman's own sign: without the file
+//! `$XDG_RUNTIME_DIR/libpod/tmp/alive` it takes every container for one of an earlier boot, and removes those with `--rm`.
+
+use std::path::{Path, PathBuf};
+
+use serde::Deserialize;
+
+use crate::error::{Error, IoContext, Result};
+use crate::settings::Environment;
+
+/// The settings that hold where the user has none, in the order in which they are looked for.
+const SYSTEM_SETTINGS: [&str; 2] = [
+    "/etc/containers/storage.conf",
+    "/usr/share/containers/storage.conf",
+];
+
+/// Where Podman keeps images, containers and layers.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Storage {
+    /// The folder with `overlay`, `overlay-containers` and so on.
+    pub root: PathBuf,
+    /// The driver that the settings name; `overlay` without any.
+    pub driver: String,
+    /// Podman's folder for what does not outlive a boot; unknown without `$XDG_RUNTIME_DIR`.
+    runtime: Option<PathBuf>,
+}
+
+/// A container as the storage knows it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Stored {
+    /// 64 hexadecimal digits.
+    pub id: String,
+    /// Its name.
+    pub name: String,
+    /// The id of its image.
+    pub image_id: String,
+    /// When it was made, as Podman wrote it (RFC 3339).
+    pub created: String,
+    /// Whether it goes with its layer when it ends.
+    pub is_volatile: bool,
+    /// The folder of its own layer.
+    pub upper: PathBuf,
+}
+
+#[derive(Deserialize)]
+struct Listed {
+    id: String,
+    #[serde(default)]
+    names: Vec<String>,
+    #[serde(default)]
+    image: String,
+    layer: String,
+    #[serde(default)]
+    created: String,
+}
+
+#[derive(Default, Deserialize)]
+struct File {
+    #[serde(default)]
+    storage: Options,
+}
+
+#[derive(Default, Deserialize)]
+struct Options {
+    driver: Option<String>,
+    graphroot: Option<String>,
+    rootless_storage_path: Option<String>,
+}
+
+impl Storage {
+    /// Returns where the storage is: as `$CONTAINERS_STORAGE_CONF`, the user's or the system's `storage.conf` say, else
+    /// in the usual place. A file that cannot be read or understood counts as absent, as Podman would not run with it.
+    #[must_use]
+    pub fn of(environment: &Environment) -> Self {
+        let mine = environment
+            .storage_settings
+            .clone()
+            .unwrap_or_else(|| environment.config_home.join("containers/storage.conf"));
+        let (options, is_mine) = match read(&mine) {
+            Some(options) => (options, true),
+            None => {
+                let system = SYSTEM_SETTINGS
+                    .iter()
+                    .find_map(|file| read(Path::new(file)));
+                (system.unwrap_or_default(), false)
+            }
+        };
+        let is_root = rustix::process::geteuid().is_root();
+        // The system's `graphroot` is root's; a user has her own even with the system's file.
+        let named = options
+            .graphroot
+            .filter(|_| is_mine || is_root)
+            .or(options.rootless_storage_path.filter(|_| !is_root))
+            .map(|text| expand(&text, environment));
+        let usual = || {
+            if is_root {
+                PathBuf::from("/var/lib/containers/storage")
+            } else {
+                environment.data_home.join("containers/storage")
+            }
+        };
+        Self {
+            root: named.filter(|p| p.is_absolute()).unwrap_or_else(usual),
+            driver: options
+                .driver
+                .filter(|d| !d.is_empty())
+                .unwrap_or_else(|| "overlay".to_owned()),
+            runtime: environment.runtime.clone(),
+        }
+    }
+
+    /// Returns the containers of the storage, without calling Podman.
+    ///
+    /// # Errors
+    /// [`Error::CouldNot`] if the driver keeps no folder for each layer, or if a list cannot be understood;
+    /// [`Error::Io`] if it cannot be read.
+    pub fn containers(&self) -> Result<Vec<Stored>> {
+        if self.driver != "overlay" {
+            return Err(Error::CouldNot {
+                what: format!(
+                    "Podman's storage driver is `{}`; what containers write is found with `overlay` only",
+                    self.driver
+                ),
+                hint: None,
+            });
+        }
+        let mut found = self.list("containers.json", false)?;
+        found.extend(self.list("volatile-containers.json", true)?);
+        Ok(found)
+    }
+
+    fn list(&self, name: &str, is_volatile: bool) -> Result<Vec<Stored>> {
+        let path = self.root.join("overlay-containers").join(name);
+        let text = match std::fs::read(&path) {
+            Ok(text) => text,
+            Err(e) if e.kind() == std::io::ErrorKind::NotFound => return Ok(Vec::new()),
+            Err(e) => return Err(e).doing("read", &path),
+        };
+        if text.is_empty() {
+            return Ok(Vec::new());
+        }
+        let listed: Vec<Listed> = serde_json::from_slice(&text).map_err(|e| Error::CouldNot {
+            what: format!("`{}` cannot be understood: {e}", path.display()),
+            hint: None,
+        })?;
+        // A layer's name is part of a path.
+        let is_id =
+            |text: &str| !text.is_empty() && text.bytes().all(|b| b.is_ascii_alphanumeric());
+        Ok(listed
+            .into_iter()
+            .filter(|c| is_id(&c.layer))
+            .map(|c| Stored {
+                upper: self.root.join("overlay").join(&c.layer).join("diff"),
+                name: c.names.into_iter().next().unwrap_or_default(),
+                id: c.id,
+                image_id: c.image,
+                created: c.created,
+                is_volatile,
+            })
+            .collect())
+    }
+
+    /// Returns the container of that name, without calling Podman.
+    ///
+    /// # Errors
+    /// As [`Self::containers`].
+    pub fn container(&self, name: &str) -> Result<Option<Stored>> {
+        Ok(self.containers()?.into_iter().find(|c| c.name == name))
+    }
+
+    /// Returns the containers that Podman's next call would remove with their layers, because they are of an earlier
+    /// boot. None if Podman was called since this boot.
+    ///
+    /// # Errors
+    /// As [`Self::containers`].
+    pub fn left_by_earlier_boot(&self) -> Result<Vec<Stored>> {
+        if self.has_been_called() {
+            return Ok(Vec::new());
+        }
+        let mut containers = self.containers()?;
+        containers.retain(|c| c.is_volatile);
+        Ok(containers)
+    }
+
+    /// Returns whether Podman was called since this boot. Without a runtime folder it is not known, and taken for yes.
+    fn has_been_called(&self) -> bool {
+        self.runtime
+            .as_ref()
+            .is_none_or(|runtime| runtime.join("libpod/tmp/alive").exists())
+    }
+
+    /// Notes that the layers of an earlier boot were read, so that Podman may be called.
+    ///
+    /// # Errors
+    /// [`Error::Io`] if the sign cannot be made.
+    pub fn note_layers_read(&self) -> Result<()> {
+        let Some(sign) = self.sign() else {
+            return Ok(());
+        };
+        if let Some(folder) = sign.parent() {
+            std::fs::create_dir_all(folder).doing("make the folder", folder)?;
+        }
+        std::fs::File::create(&sign).doing("make the sign", &sign)?;
+        Ok(())
+    }
+
+    /// Refuses to be Podman's first call of a boot while layers of an earlier one are there that nobody has read.
+    pub(super) fn refuse_first_call(&self) -> Result<()> {
+        if self.has_been_called() || self.sign().is_some_and(|sign| sign.exists()) {
+            return Ok(());
+        }
+        // That the storage cannot be read does not make Podman's call any worse.
+        let left = self.left_by_earlier_boot().unwrap_or_default();
+        let Some(first) = left.first() else {
+            return Ok(());
+        };
+        Err(Error::CouldNot {
+            what: format!(
+                "Podman was not called since this boot, and its first call removes what {} left: `{}`",
+                if left.len() == 1 {
+                    "a container"
+                } else {
+                    "containers"
+                },
+                first.name.escape_debug()
+            ),
+            hint: Some("`aidb rescue` keeps it first".into()),
+        })
+    }
+
+    /// The file that says so; it goes with the boot, like Podman's own.
+    fn sign(&self) -> Option<PathBuf> {
+        Some(self.runtime.as_ref()?.join("aidb/layers-read"))
+    }
+}
+
+/// Reads a `storage.conf`; `None` if it is absent or cannot be understood.
+fn read(path: &Path) -> Option<Options> {
+    let text = std::fs::read_to_string(path).ok()?;
+    toml::from_str::<File>(&text).ok().map(|file| file.storage)
+}
+
+/// Puts in what containers/storage puts in: `$HOME`, `$UID` and a leading `~/`.
+fn expand(text: &str, environment: &Environment) -> PathBuf {
+    let home = environment.home.to_string_lossy();
+    let uid = rustix::process::getuid().as_raw().to_string();
+    let text = text
+        .replace("${HOME}", &home)
+        .replace("$HOME", &home)
+        .replace("${UID}", &uid)
+        .replace("$UID", &uid);
+    match text.strip_prefix("~/") {
+        Some(rest) => environment.home.join(rest),
+        None => PathBuf::from(text),
+    }
+}
