@@ -80,15 +80,14 @@ impl Storage {
             .storage_settings
             .clone()
             .unwrap_or_else(|| environment.config_home.join("containers/storage.conf"));
-        let (options, is_mine) = match read(&mine) {
-            Some(options) => (options, true),
-            None => {
-                let system = SYSTEM_SETTINGS
-                    .iter()
-                    .find_map(|file| read(Path::new(file)));
-                (system.unwrap_or_default(), false)
-            }
+        let mine = read(&mine);
+        let is_mine = mine.is_some();
+        let system = || {
+            SYSTEM_SETTINGS
+                .iter()
+                .find_map(|file| read(Path::new(file)))
         };
+        let options = mine.or_else(system).unwrap_or_default();
         let is_root = rustix::process::geteuid().is_root();
         // The system's `graphroot` is root's; a user has her own even with the system's file.
         let named = options
