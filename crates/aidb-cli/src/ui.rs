@@ -6,6 +6,7 @@ use std::path::Path;
 use std::process::ExitCode;
 
 use aidb_core::judge::Verdict;
+use aidb_core::userns;
 
 use crate::common::{Color, Common};
 use crate::text::{plain, quoted};
@@ -34,6 +35,7 @@ pub enum Style {
 
 /// Runs a tool's body, shows its error, and returns the status: 0 pass, 1 hold, 2 usage or settings, 3 could not, 4 busy.
 pub fn run(common: &Common, body: impl FnOnce(&mut Ui) -> anyhow::Result<Verdict>) -> ExitCode {
+    userns::end_with_parent();
     let color = match common.color {
         Color::Always => true,
         Color::Never => false,
@@ -46,13 +48,14 @@ pub fn run(common: &Common, body: impl FnOnce(&mut Ui) -> anyhow::Result<Verdict
         common: common.clone(),
         color,
     };
-    match body(&mut ui) {
-        Ok(verdict) => ExitCode::from(verdict.status()),
+    let status = match body(&mut ui) {
+        Ok(verdict) => verdict.status(),
         Err(error) => {
             ui.error(&error);
-            ExitCode::from(status_of(&error))
+            status_of(&error)
         }
-    }
+    };
+    ExitCode::from(userns::exit_status(status))
 }
 
 /// Returns the exit status that stands for an error.

@@ -29,6 +29,7 @@ pub mod program;
 pub mod report;
 pub mod settings;
 pub mod stack;
+pub mod userns;
 pub mod vault;
 
 pub use error::{Error, Result};
