@@ -1,0 +1,73 @@
+# The words that scenarios are written in. Sourced after machine.sh; a scenario runs in a subshell of its own.
+
+# Set for a control run: configurations without aidb's hooks.
+hooks=${hooks:-}
+
+tell() { [ -z "${verbose:-}" ] || printf '      %s\n' "$*" >&2; }
+
+# failed WHAT OUTPUT: the scenario ends here, with what was seen.
+failed() {
+  printf 'not so: %s\n' "$1"
+  [ -z "${2:-}" ] || printf '%s\n' "$2" | tail -n 30 | sed 's/^/    | /'
+  exit 1
+}
+
+# expect WHAT LINE: what a user would see; the shell line succeeds for alice.
+expect() { local said; if said=$(guest "$2" 2>&1); then tell "$1"; else failed "$1" "$said"; fi; }
+# never WHAT LINE: the shell line fails.
+never() { local said; if said=$(guest "$2" 2>&1); then failed "$1" "$said"; else tell "$1"; fi; }
+# shows WHAT PATTERN LINE: what the line prints has the pattern, whatever its status.
+shows() {
+  local said
+  said=$(guest "$3" 2>&1)
+  if grep -qE -- "$2" <<< "$said"; then tell "$1"; else failed "$1 (expected: $2)" "$said"; fi
+}
+# same WHAT EXPECTED FOUND
+same() { if [ "$2" = "$3" ]; then tell "$1"; else failed "$1: expected \`$2\`, found \`$3\`"; fi; }
+# eventually SECONDS WHAT LINE: the shell line succeeds within that time.
+eventually() { expect "$2" "wait-until $1 $(printf %q "$3")"; }
+# as_alice LINE: a step that must work, whatever is tested.
+as_alice() { local said; said=$(guest "$1" 2>&1) || failed "step: $1" "$said"; }
+as_root() { local said; said=$(guest_root "$1" 2>&1) || failed "step, as root: $1" "$said"; }
+
+# fixture NAME [FOLDER]: a data folder that the real application wrote (tests/fixtures), as alice's.
+fixture() {
+  local folder=${2:-ai/open-webui} work
+  work=$(mktemp -d)
+  tar -C "$work" -xJf "$here/../fixtures/$1.tar.xz"
+  tar -C "$work/$1" --owner=0 --group=0 -cf - . | guest "mkdir -p $folder && tar -C $folder --no-same-owner -xf -" || failed "fixture $1"
+  rm -rf "$work"
+}
+
+# configuration NAME GOLDEN [OPTION...]: a generation (guest/generation), with hooks or, in a control run, without.
+configuration() {
+  local options
+  printf -v options '%q ' "$@"
+  as_alice "generation $options $hooks"
+}
+# switched NAME: the switch to it works.
+switched() { expect "the switch to \`$1\` goes through" "switch generations/$1"; }
+
+webui=podman-open-webui.service
+# webui_image VERSION [SETTING=VALUE...]: what stands behind the image that the configurations name for Open WebUI.
+webui_image() {
+  local options
+  printf -v options '%q ' "$@"
+  as_alice "image $webui_name $options"
+}
+webui_name=$(sed -n '/^--- podman-open-webui/,/^--- /s/^Image=//p' "$here/../nix/golden/one-container.txt")
+
+# webui_up: Open WebUI runs and has its database open, in the container that is there now.
+webui_up() {
+  eventually 20 'Open WebUI is up' "systemctl --user is-active $webui &&
+    journalctl --user -b -o cat CONTAINER_ID_FULL=\$(cat /run/user/1000/podman-open-webui.cid) | grep 'application: up'"
+}
+held() { expect 'the start is held: the unit is down, and nothing tries again' "wait-until 15 '! systemctl --user is-active $webui && [ \$(systemctl --user show -P Job $webui)x = x ]'"; }
+
+# journal [PATTERN]: what the user manager and alice's units said since boot.
+journal() { guest "journalctl -b --no-pager -o short-monotonic _UID=1000 + _COMM=systemd"; }
+
+# proven GUARD: waits until no snapshot of it lacks its proof.
+proven() { eventually 30 'the newest snapshot is proven' "aidb list --json ${1:-open-webui} | jq -e '.snapshots | length > 0 and all(.proven)'"; }
+# snapshots GUARD JQ: a question about the snapshots of a guard.
+snapshots() { guest "aidb list --json $1" | jq -r ".snapshots | $2"; }
