@@ -1,6 +1,7 @@
 # All tools in one build: they share a workspace, and most of the time is spent on what they share.
 {
   lib,
+  stdenv,
   rustPlatform,
   installShellFiles,
   # Which programs are built; the demo is no tool and is built apart.
@@ -47,18 +48,18 @@ rustPlatform.buildRustPackage {
 
   nativeBuildInputs = [ installShellFiles ];
 
-  # A tool that cannot print its completions or its man page has none: that is no reason to have no tool.
-  postInstall = ''
-    for program in ${lib.escapeShellArgs programs}; do
-      printed=$(mktemp -d)
+  # Each tool prints its own; `aidb` asks the others, and its page of `init-verify` is replaced by the tool's.
+  postInstall = lib.optionalString (stdenv.buildPlatform.canExecute stdenv.hostPlatform) ''
+    pages=$(mktemp -d)
+    for program in ${lib.escapeShellArgs (lib.intersectLists (import ./tools.nix) programs)}; do
       for shell in bash fish zsh; do
-        if "$out/bin/$program" --generate "complete-$shell" > "$printed/$shell" 2> /dev/null && [ -s "$printed/$shell" ]; then
-          installShellCompletion --cmd "$program" "--$shell" "$printed/$shell"
-        fi
+        "$out/bin/$program" --generate "complete-$shell" > "$pages/$program.$shell"
+        installShellCompletion --cmd "$program" "--$shell" "$pages/$program.$shell"
       done
-      if "$out/bin/$program" --generate man > "$printed/$program.1" 2> /dev/null && [ -s "$printed/$program.1" ]; then
-        installManPage "$printed/$program.1"
-      fi
+      "$out/bin/$program" --generate man "$pages"
+    done
+    for page in "$pages"/*.1; do
+      installManPage "$page"
     done
   '';
 

@@ -17,14 +17,14 @@ runCommand "${name}-${aidb.version}"
     mkdir -p $out/bin
     ln -s ${aidb}/bin/${name} $out/bin/${name}
     for share in \
-      bash-completion/completions/${name}.bash \
-      fish/vendor_completions.d/${name}.fish \
-      zsh/site-functions/_${name} \
-      man/man1/${name}.1.gz
+      ${aidb}/share/bash-completion/completions/${name}.bash \
+      ${aidb}/share/fish/vendor_completions.d/${name}.fish \
+      ${aidb}/share/zsh/site-functions/_${name} \
+      ${aidb}/share/man/man1/${name}.1* \
+      ${aidb}/share/man/man1/${name}-*.1*
     do
-      if [ -e "${aidb}/share/$share" ]; then
-        mkdir -p "$out/share/$(dirname "$share")"
-        ln -s "${aidb}/share/$share" "$out/share/$share"
-      fi
+      if [ ! -e "$share" ]; then continue; fi
+      mkdir -p "$out/$(dirname "''${share#${aidb}/}")"
+      ln -s "$share" "$out/''${share#${aidb}/}"
     done
   ''

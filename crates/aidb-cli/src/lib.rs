@@ -1,6 +1,7 @@
 //! What the tools share: flags, rendering, exit statuses. The only place that prints.
 
 pub mod common;
+pub mod generate;
 pub mod render;
 pub mod snapshots;
 pub mod table;
@@ -9,4 +10,5 @@ pub mod ui;
 pub mod units;
 
 pub use common::{Color, Common};
+pub use generate::generate;
 pub use ui::{Ui, run};

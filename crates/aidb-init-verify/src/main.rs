@@ -15,7 +15,7 @@ use aidb_core::look::Depth;
 use aidb_core::look::sqlite;
 use aidb_core::report::GuardReport;
 use aidb_core::stack::Stack;
-use clap::{Parser, Subcommand};
+use clap::{CommandFactory as _, Parser, Subcommand};
 
 /// How long to wait between two looks at an application that is still setting itself up.
 const PAUSE: Duration = Duration::from_secs(1);
@@ -61,6 +61,9 @@ enum Verb {
 
 fn main() -> ExitCode {
     if let Some(code) = sqlite::child_main() {
+        return code;
+    }
+    if let Some(code) = aidb_cli::generate(Args::command) {
         return code;
     }
     let args = Args::parse();

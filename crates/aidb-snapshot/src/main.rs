@@ -11,7 +11,7 @@ use std::process::ExitCode;
 
 use aidb_cli::Common;
 use aidb_core::look::sqlite;
-use clap::{Parser, Subcommand};
+use clap::{CommandFactory as _, Parser, Subcommand};
 
 /// Keep data, prove what was kept, bring it back
 ///
@@ -48,6 +48,9 @@ enum Verb {
 
 fn main() -> ExitCode {
     if let Some(code) = sqlite::child_main() {
+        return code;
+    }
+    if let Some(code) = aidb_cli::generate(Args::command) {
         return code;
     }
     let args = Args::parse();

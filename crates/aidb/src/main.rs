@@ -1,5 +1,7 @@
 //! `aidb VERB` runs the tool that has the verb.
 
+mod whole;
+
 use std::os::unix::process::CommandExt as _;
 use std::path::PathBuf;
 use std::process::{Command, ExitCode};
@@ -41,6 +43,9 @@ Usage: aidb VERB [OPTIONS] [ARGUMENTS]
 ";
 
 fn main() -> ExitCode {
+    if let Some(code) = aidb_cli::generate(whole::command) {
+        return code;
+    }
     let mut arguments = std::env::args_os().skip(1).peekable();
     // Options that all tools share may stand before the verb.
     let mut before = Vec::new();
