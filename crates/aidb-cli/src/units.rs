@@ -1,9 +1,6 @@
 //! The systemd user units of containers: stopped before their data is exchanged, started again after.
 
-use std::process::Command;
-
 use aidb_core::guard::Guard;
-use aidb_core::settings::Program;
 use aidb_core::stack::Stack;
 
 use crate::Ui;
@@ -49,13 +46,6 @@ fn is_failed_or_held(stack: &Stack, unit: &str) -> bool {
 }
 
 fn systemctl(stack: &Stack, arguments: &[&str]) -> bool {
-    let Some(program) = stack
-        .settings
-        .programs
-        .locate(Program::Systemctl, &stack.environment)
-    else {
-        return false;
-    };
-    let output = Command::new(program).arg("--user").args(arguments).output();
-    output.is_ok_and(|o| o.status.success())
+    let manager = stack.user_manager();
+    manager.is_some_and(|manager| manager.does(arguments))
 }

@@ -29,6 +29,7 @@ pub mod program;
 pub mod report;
 pub mod settings;
 pub mod stack;
+pub mod systemd;
 pub mod userns;
 pub mod vault;
 

@@ -13,6 +13,7 @@ use crate::look::sqlite::Examiner;
 use crate::look::sqlite::disk;
 use crate::memory::{Memory, Seen, Standing};
 use crate::settings::{Environment, Settings};
+use crate::systemd::UserManager;
 use crate::vault::lock::Staging;
 use crate::vault::{Snapshot, SnapshotName, Vault};
 
@@ -91,6 +92,12 @@ impl Stack {
         } else {
             Ok(guards)
         }
+    }
+
+    /// Returns the way to ask the user manager; none where there is no `systemctl`.
+    #[must_use]
+    pub fn user_manager(&self) -> Option<UserManager> {
+        UserManager::find(&self.settings.programs, &self.environment)
     }
 
     /// Returns what had to be done to open the ledger, or why it cannot be used.

@@ -1,5 +1,6 @@
 //! `check`: look, judge, at start heal.
 
+use std::ffi::OsString;
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -114,29 +115,24 @@ fn give_job_back(stack: &Stack, guards: &[Guard], ui: &Ui) {
     let Some(unit) = std::env::var_os("PODMAN_SYSTEMD_UNIT").filter(|u| !u.is_empty()) else {
         return;
     };
-    let Some(systemctl) = stack
-        .settings
-        .programs
-        .locate(aidb_core::settings::Program::Systemctl, &stack.environment)
-    else {
+    let Some(manager) = stack.user_manager() else {
         ui.note("note: `systemctl` was not found; systemd will try this start again");
         return;
     };
-    let stopped = std::process::Command::new(systemctl)
-        .args(["--user", "stop", "--no-block"])
-        .arg(&unit)
-        .status();
+    let words = ["stop", "--no-block"].map(OsString::from);
+    let stopped = manager.does(words.iter().chain([&unit]));
     let names: Vec<&str> = guards.iter().map(|g| g.name.as_str()).collect();
-    match stopped {
-        Ok(status) if status.success() => ui.note(format!(
+    ui.note(if stopped {
+        format!(
             "the start of {} is held until this is resolved",
             names.join(", ")
-        )),
-        _ => ui.note(format!(
+        )
+    } else {
+        format!(
             "note: the start job of {} could not be taken back; systemd will try again",
             unit.to_string_lossy()
-        )),
-    }
+        )
+    });
 }
 
 fn occasion(at: Option<At>) -> Occasion {

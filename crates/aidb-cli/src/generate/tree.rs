@@ -156,13 +156,33 @@ mod tests {
     fn a_command_comes_back_from_its_tree() {
         let mut command = Command::new("tool")
             .about("Does it")
-            .arg(Arg::new("depth").long("depth").short('d').help("How deep").value_parser(["a", "b"]))
-            .arg(Arg::new("dry").long("dry-run").action(ArgAction::SetTrue).help_heading("More"))
+            .arg(
+                Arg::new("depth")
+                    .long("depth")
+                    .short('d')
+                    .help("How deep")
+                    .value_parser(["a", "b"]),
+            )
+            .arg(
+                Arg::new("dry")
+                    .long("dry-run")
+                    .action(ArgAction::SetTrue)
+                    .help_heading("More"),
+            )
             .subcommand(
                 Command::new("verb")
                     .about("Goes on")
-                    .arg(Arg::new("guards").value_name("GUARD").action(ArgAction::Append))
-                    .arg(Arg::new("to").long("to").value_hint(ValueHint::AnyPath).required(true)),
+                    .arg(
+                        Arg::new("guards")
+                            .value_name("GUARD")
+                            .action(ArgAction::Append),
+                    )
+                    .arg(
+                        Arg::new("to")
+                            .long("to")
+                            .value_hint(ValueHint::AnyPath)
+                            .required(true),
+                    ),
             );
         command.build();
         let tree = Tree::of(&command);

@@ -90,13 +90,23 @@ fn bash_completes_a_verb_and_its_flags() {
             ". {}; COMP_WORDS=({words}); COMP_CWORD={count}; _aidb aidb \"${{COMP_WORDS[{count}]}}\" \"${{COMP_WORDS[{count}-1]}}\"; echo \"${{COMPREPLY[@]}}\"",
             script.display()
         );
-        let ran = Command::new("bash").args(["-c", &program]).output().unwrap();
-        assert!(ran.status.success(), "{}", String::from_utf8_lossy(&ran.stderr));
+        let ran = Command::new("bash")
+            .args(["-c", &program])
+            .output()
+            .unwrap();
+        assert!(
+            ran.status.success(),
+            "{}",
+            String::from_utf8_lossy(&ran.stderr)
+        );
         String::from_utf8(ran.stdout).unwrap()
     };
     assert_eq!(completed("aidb resto", 1).trim(), "restore");
     assert_eq!(completed("aidb restore --dry", 2).trim(), "--dry-run");
-    assert_eq!(completed("aidb check --depth ''", 3).trim(), "bytes quick full");
+    assert_eq!(
+        completed("aidb check --depth ''", 3).trim(),
+        "bytes quick full"
+    );
 }
 
 #[test]
@@ -106,10 +116,15 @@ fn every_verb_has_a_man_page() {
         let folder = stack.home().join(tool);
         let _ = stack.run(&format!("{tool} --generate man {tool}")).with(0);
         let tree = tree(&stack, tool);
-        let pages = names(&tree).into_iter().map(|verb| format!("{tool}-{verb}.1"));
+        let pages = names(&tree)
+            .into_iter()
+            .map(|verb| format!("{tool}-{verb}.1"));
         for page in pages.chain([format!("{tool}.1")]) {
             let text = std::fs::read_to_string(folder.join(&page)).unwrap();
-            assert!(text.contains(".SH NAME") && text.contains(".SH OPTIONS"), "{page}: {text}");
+            assert!(
+                text.contains(".SH NAME") && text.contains(".SH OPTIONS"),
+                "{page}: {text}"
+            );
         }
     }
 }
