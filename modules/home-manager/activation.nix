@@ -10,6 +10,10 @@ let
   inherit (cfg.internal) checked foreign companionOf;
   systemctl = config.systemd.user.systemctlPath;
   guards = lib.attrNames cfg.internal.stack.guards;
+  # "UNIT GUARD", one a line.
+  ofUnits = lib.mapAttrsToList (name: guard: "${guard.unit} ${name}") (
+    lib.filterAttrs (_: guard: guard ? unit) cfg.internal.stack.guards
+  );
 in
 {
   config = lib.mkIf cfg.enable {
@@ -26,17 +30,10 @@ in
           for guard in ${lib.escapeShellArgs guards}; do
             run timeout --kill-after 5 10 ${tool "aidb-snapshot"} --config ${checked} -q rescue "$guard" || true
           done
-          # Far beyond its own deadline the gate is given up: only its no counts.
-          timeout --kill-after 5 60 ${tool "aidb-precheck"} --config ${checked} check "''${options[@]}" || status=$?
-          if [[ $status != 1 ]]; then return 0; fi
-          if [[ -v DRY_RUN ]]; then return 0; fi
-          if [[ ${lib.escapeShellArg cfg.gate} == warn || ''${AIDB_GATE:-} == warn ]]; then
-            warnEcho "aidb: going on all the same (services.aidb.gate or AIDB_GATE is warn)"
-            return 0
-          fi
-          errorEcho "aidb: this switch is refused. Nothing was changed; what runs goes on running."
-          errorEcho "aidb: to go on all the same: AIDB_GATE=warn home-manager switch, or services.aidb.gate = \"warn\""
-          return 1
+          # Far beyond its own deadline the gate is given up. Only its no counts, and it says why and how to go on.
+          XDG_CONFIG_HOME=${lib.escapeShellArg config.xdg.configHome} timeout --kill-after 5 60 \
+            ${tool "aidb-precheck"} --config ${checked} check "''${options[@]}" || status=$?
+          if [[ $status == 1 && ! -v DRY_RUN ]]; then return 1; fi
         }
         if ! aidbGate; then exit 1; fi
       '';
@@ -58,13 +55,20 @@ in
         ''
       );
 
-      # Says what is held now that the containers were started; it never fails a switch that has happened.
+      # Says what is held now that the containers were started: a held start leaves its unit failed. It never fails a
+      # switch that has happened.
       aidbHeld = lib.hm.dag.entryAfter [ "reloadSystemd" "podmanQuadletCleanup" ] ''
         aidbHeld() {
-          local status=0 look=(timeout --kill-after 5 20 ${tool "aidb-precheck"} --config ${checked} check --depth bytes --deadline 5s)
+          local unit guard failed said status=0 guards=()
+          local -x XDG_RUNTIME_DIR=''${XDG_RUNTIME_DIR:-/run/user/$(id -u)}
           if [[ -v DRY_RUN ]]; then return 0; fi
-          "''${look[@]}" -q > /dev/null 2>&1 || status=$?
-          if [[ $status == 1 ]]; then "''${look[@]}" || true; fi
+          failed=" $(${systemctl} --user list-units --state=failed --plain --no-legend --full 2> /dev/null | cut -d ' ' -f 1 | tr '\n' ' ') "
+          while read -r unit guard; do
+            if [[ $failed == *" $unit "* ]]; then guards+=("$guard"); fi
+          done <<< ${lib.escapeShellArg (lib.concatStringsSep "\n" ofUnits)}
+          if [[ ''${#guards[@]} == 0 ]]; then return 0; fi
+          said=$(timeout --kill-after 5 20 ${tool "aidb-precheck"} --config ${checked} check --deadline 10s "''${guards[@]}") || status=$?
+          if [[ $status == 1 ]]; then printf '%s\n' "$said"; fi
         }
         aidbHeld || true
       '';

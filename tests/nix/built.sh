@@ -5,8 +5,16 @@ build() { nix build --impure --no-link --print-out-paths "$@"; }
 if evaluate --json --expr "$tests.built.laws" > "$work/laws" 2> "$work/error"; then tell "$work/laws"
 else fail 'generations evaluate' "$(tail -n 40 "$work/error")"; fi
 
-# The tools themselves, and what they say of every example's settings.
-check 'the tools build' build "${flake[@]}"
+whole() {
+  local package tool; package=$(build --expr "$tests.built.quick") || return 1
+  for tool in aidb aidb-precheck aidb-snapshot aidb-init-verify aidb-monitor; do
+    for file in bin/$tool share/bash-completion/completions/$tool.bash share/fish/vendor_completions.d/$tool.fish share/zsh/site-functions/_$tool share/man/man1/$tool.1; do
+      [ -s "$package/$file" ] || { echo "no $file"; return 1; }
+    done
+  done
+}
+# The tools themselves, in a hurry, and what they say of every example's settings.
+check 'the tools build, with completions and man pages' whole
 while IFS= read -r name; do
   check "stack.json of $name: the tool takes it" build --expr "$tests.built.stacks.\"$name\""
 done < <(evaluate --json --expr "builtins.attrNames $tests.examples" | jq -r '.[]')
@@ -51,37 +59,37 @@ if four=$(build --expr "$tests.built.four" 2> "$work/error") && own=$(build --ex
 else fail 'generations with the real tools build' "$(tail -n 40 "$work/error")"; fi
 
 # The gate in the real activation script, with tools that answer as they are told.
-declare -A generation
-for gate in hold warn; do
-  generation[$gate]=$(build --expr "$tests.built.gated.$gate" 2> "$work/error") || { fail "a generation with gate = $gate" "$(tail -n 40 "$work/error")"; generation[$gate]=; }
-done
-# gate NAME GATE STATUS EXPECTED [VARIABLE...]: runs the activation up to the gate, whose tool ends with STATUS.
-# EXPECTED is "goes on" or "refused".
+gated=$(build --expr "$tests.built.gated" 2> "$work/error") || { fail 'a generation with tools that answer as they are told' "$(tail -n 40 "$work/error")"; gated=; }
+# activated FROM TO [VARIABLE...]: the part of the activation between two entries, with a home and tools of its own.
+activated() {
+  local from=$1 to=$2; shift 2
+  rm -rf "$work/home"; mkdir -p "$work/home"
+  # A user of that name, and Home Manager's own steps, are not needed.
+  awk -v from="_iNote \"Activating %s\" \"$from\"" -v to="_iNote \"Activating %s\" \"$to\"" \
+    'index($0, from) == 1 { on = 1 } index($0, to) == 1 { on = 0 } on' "$gated/activate" > "$work/part"
+  { sed '/^_iNote "Activating %s"/,$d' "$gated/activate"; cat "$work/part"; echo 'echo AND ON'; } > "$work/activate"
+  env -i HOME="$work/home" USER="$(id -un)" PATH="$PATH" NIX_CONFIG="$NIX_CONFIG" SKIP_SANITY_CHECKS=1 STAND_IN="$work/stand-in" "$@" bash "$work/activate" > "$work/said" 2>&1
+}
+# gate NAME STATUS EXPECTED [VARIABLE...]: runs the gate, whose tool ends with STATUS. EXPECTED is "goes on" or "refused".
 gate() {
-  local name=$1 gate=$2 status=$3 expected=$4 found; shift 4
-  rm -rf "$work/home" "$work/stand-in"; mkdir -p "$work/home" "$work/stand-in"
+  local name=$1 status=$2 expected=$3 found; shift 3
+  rm -rf "$work/stand-in"; mkdir -p "$work/stand-in"
   echo "$status" > "$work/stand-in/aidb-precheck"
-  # Up to the gate: what comes after it would need a user of that name.
-  sed '/^_iNote "Activating %s" "writeBoundary"/,$d' "${generation[$gate]}/activate" > "$work/activate"
-  echo 'echo PAST THE GATE' >> "$work/activate"
-  env -i HOME="$work/home" USER="$(id -un)" PATH="$PATH" NIX_CONFIG="$NIX_CONFIG" SKIP_SANITY_CHECKS=1 STAND_IN="$work/stand-in" "$@" bash "$work/activate" > "$work/said" 2>&1 || true
-  if grep -q 'PAST THE GATE' "$work/said"; then found='goes on'; else found=refused; fi
+  activated aidbGate writeBoundary "$@" || true
+  if grep -q 'AND ON' "$work/said"; then found='goes on'; else found=refused; fi
   if [ "$found" = "$expected" ]; then pass "gate: $name: $expected"; else fail "gate: $name: expected $expected, found $found" "$(tail -n 20 "$work/said")"; fi
 }
-if [ -n "${generation[hold]}" ] && [ -n "${generation[warn]}" ]; then
-  gate 'all is well' hold 0 'goes on'
+if [ -n "$gated" ]; then
+  gate 'all is well' 0 'goes on'
   check 'gate: the tools are called as they promise' grep -qE '^aidb-precheck --config …-stack.json check --at switch --deadline 10s --to …-home-manager-generation$' "$work/stand-in/calls"
   check 'gate: what a crash left is rescued first' test "$(head -n 4 "$work/stand-in/calls")" = "$(for g in mindsdb ollama open-webui qdrant; do echo "aidb-snapshot --config …-stack.json -q rescue $g"; done)"
-  check 'gate: it says nothing of its own when all is well' bash -c '! grep -q aidb: "$0"' "$work/said"
-  gate 'held' hold 1 refused
-  check 'gate: a refusal says how to go on' grep -q 'AIDB_GATE=warn home-manager switch' "$work/said"
-  for status in 2 3 4 101; do gate "status $status" hold "$status" 'goes on'; done
-  gate 'held, AIDB_GATE=warn' hold 1 'goes on' AIDB_GATE=warn
-  gate 'held, gate = "warn"' warn 1 'goes on'
-  gate 'held, dry run' hold 1 'goes on' DRY_RUN=1
+  check 'gate: it says nothing of its own when all is well' bash -c '[ "$(grep -cvE "^(Activating|AND ON|Starting)" "$0")" = 0 ]' "$work/said"
+  gate 'held' 1 refused
+  for status in 2 3 4 101; do gate "status $status" "$status" 'goes on'; done
+  gate 'held, dry run' 1 'goes on' DRY_RUN=1
   check 'gate: a dry run says so to the tool, and rescues nothing' bash -c 'grep -q -- --dry-run "$0" && ! grep -q rescue "$0"' "$work/stand-in/calls"
   order() {
-    sed -n 's/^_iNote "Activating %s" "\(.*\)"/\1/p' "${generation[hold]}/activate" > "$work/order"
+    sed -n 's/^_iNote "Activating %s" "\(.*\)"/\1/p' "$gated/activate" > "$work/order"
     local before=0 at
     for entry in checkLinkTargets aidbGate writeBoundary linkGeneration reloadSystemd podmanQuadletCleanup aidbHeld; do
       at=$(grep -nxF "$entry" "$work/order" | cut -d: -f1)
@@ -90,9 +98,20 @@ if [ -n "${generation[hold]}" ] && [ -n "${generation[warn]}" ]; then
     done
   }
   check 'the gate stands before writeBoundary, the last word after podmanQuadletCleanup' order
+  held() { # held FAILED STATUS: what the last entry says where these units failed and the tool answers so
+    rm -rf "$work/stand-in"; mkdir -p "$work/stand-in"
+    printf '%s loaded failed failed text\n' $1 > "$work/stand-in/systemctl.says"
+    echo "$2" > "$work/stand-in/aidb-precheck"
+    echo 'hold  open-webui/chats' > "$work/stand-in/aidb-precheck.says"
+    activated aidbHeld '' && grep -q 'AND ON' "$work/said"
+  }
+  nothing() { ! grep -q 'hold ' "$work/said"; }
+  check 'last word: held guards are told, of units that failed alone' eval 'held "podman-open-webui.service other.service" 1 && grep -q "^hold  open-webui/chats" "$work/said" && grep -q "check --deadline 10s open-webui$" "$work/stand-in/calls"'
+  check 'last word: a unit that failed for another reason is not told' eval 'held podman-open-webui.service 0 && nothing'
+  check 'last word: nothing is looked at when nothing failed' eval 'held other.service 1 && nothing && ! grep -q aidb-precheck "$work/stand-in/calls"'
   dry() {
     rm -rf "$work/home"; mkdir "$work/home"
-    env -i HOME="$work/home" USER="$(id -un)" PATH="$PATH" NIX_CONFIG="$NIX_CONFIG" SKIP_SANITY_CHECKS=1 DRY_RUN=1 "${generation[hold]}/activate" && [ ! -e "$work/home/.config" ]
+    env -i HOME="$work/home" USER="$(id -un)" PATH="$PATH" NIX_CONFIG="$NIX_CONFIG" SKIP_SANITY_CHECKS=1 DRY_RUN=1 "$gated/activate" && [ ! -e "$work/home/.config" ]
   }
   check 'the whole activation, as a dry run, writes nothing' dry
 fi

@@ -76,19 +76,30 @@ pub fn check(stack: &mut Stack, guard: &Guard, how: How) -> GuardReport {
         quarantine(stack, guard, &seen, &memory, &mut findings);
         use_tokens(stack, guard, &mut findings);
     }
-    let looks = standing(guard, &seen, &findings);
-    stack.let_stand(guard, looks);
-    stack.remember(guard, healthy(&seen, &findings));
-    let stores = guard
-        .stores
-        .iter()
-        .zip(&seen.stores)
-        .map(|(store, seen)| store_report(store, seen))
-        .collect();
-    GuardReport::new(&guard.name, findings, stores)
+    remember(stack, guard, &seen, &findings);
+    GuardReport::new(&guard.name, findings, store_reports(guard, &seen))
 }
 
-fn look_and_judge(
+/// Remembers what is worth it of a look, and lets it stand.
+pub(crate) fn remember(
+    stack: &mut Stack,
+    guard: &Guard,
+    seen: &GuardObservation,
+    findings: &[Finding],
+) {
+    stack.let_stand(guard, standing(guard, seen, findings));
+    stack.remember(guard, healthy(seen, findings));
+}
+
+/// Returns what a report says of each store.
+pub(crate) fn store_reports(guard: &Guard, seen: &GuardObservation) -> Vec<StoreReport> {
+    let both = guard.stores.iter().zip(&seen.stores);
+    both.map(|(store, seen)| store_report(store, seen))
+        .collect()
+}
+
+/// Looks at a guard and judges what was seen; where no look was possible, the report says so.
+pub(crate) fn look_and_judge(
     stack: &Stack,
     guard: &Guard,
     how: How,
@@ -108,7 +119,11 @@ fn look_and_judge(
 }
 
 /// Completes a restore that was interrupted; only at start, when nothing runs on the data.
-fn unfinished_restore(stack: &mut Stack, guard: &Guard, occasion: Occasion) -> Option<Finding> {
+pub(crate) fn unfinished_restore(
+    stack: &mut Stack,
+    guard: &Guard,
+    occasion: Occasion,
+) -> Option<Finding> {
     let id = FindingId::RestoreUnfinished;
     // Half of one state and half of another is nothing to start on.
     let held = |e: &Error| Finding {

@@ -17,6 +17,7 @@ pub mod catalog;
 pub mod check;
 pub mod discover;
 pub mod error;
+pub mod gate;
 pub mod guard;
 pub mod heal;
 pub mod judge;

@@ -4,6 +4,7 @@ use std::collections::BTreeSet;
 use std::path::Path;
 
 use jiff::Timestamp;
+use tempfile::TempDir;
 
 use crate::error::{Error, IoContext, Result};
 use crate::guard::Guard;
@@ -15,6 +16,7 @@ use crate::memory::{Memory, Seen, Standing};
 use crate::settings::{Environment, Settings};
 use crate::systemd::UserManager;
 use crate::vault::lock::Staging;
+use crate::vault::take::nearest_existing;
 use crate::vault::{Snapshot, SnapshotName, Vault};
 
 /// How many snapshots that nobody has proven are looked at for data.
@@ -35,6 +37,8 @@ pub struct Stack {
     /// Who opens private copies.
     pub examiner: Examiner,
     ledger: Result<Ledger, String>,
+    /// Where everything is written in place of the vault and the state folder, if nothing may change.
+    _aside: Option<TempDir>,
 }
 
 impl Stack {
@@ -46,6 +50,36 @@ impl Stack {
     pub fn open(config: Option<&Path>) -> Result<Self> {
         let environment = Environment::from_process()?;
         let settings = Settings::load(config, &environment)?;
+        Self::of(settings, environment, None)
+    }
+
+    /// Opens the stack so that nothing of it changes: what would be remembered is written to a copy of the ledger, and
+    /// removed with it.
+    ///
+    /// # Errors
+    /// [`Error::Settings`] if there are no usable settings, [`Error::Io`] if no copy can be made.
+    pub fn open_aside(config: Option<&Path>) -> Result<Self> {
+        let environment = Environment::from_process()?;
+        let mut settings = Settings::load(config, &environment)?;
+        // Beside the vault, so that private copies share their blocks with the data.
+        let place = nearest_existing(&settings.vault);
+        let aside = tempfile::Builder::new()
+            .prefix(".aidb-look-")
+            .tempdir_in(&place)
+            .doing("make a folder in", &place)?;
+        let ledger = settings.state.join("ledger.db");
+        settings.state = aside.path().join("state");
+        Vault::make_folder(&settings.state)?;
+        if ledger.exists() {
+            std::fs::copy(&ledger, settings.state.join("ledger.db")).doing("copy", &ledger)?;
+        }
+        if !settings.vault.exists() {
+            settings.vault = aside.path().join("vault");
+        }
+        Self::of(settings, environment, Some(aside))
+    }
+
+    fn of(settings: Settings, environment: Environment, aside: Option<TempDir>) -> Result<Self> {
         let vault = Vault::at(&settings.vault);
         let ledger = Ledger::open(&settings.state, &vault).map_err(|e| told(&e));
         let examiner = child_of_this_program().doing("find", Path::new("/proc/self/exe"))?;
@@ -55,6 +89,7 @@ impl Stack {
             vault,
             examiner,
             ledger,
+            _aside: aside,
         })
     }
 

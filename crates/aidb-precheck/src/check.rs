@@ -13,6 +13,8 @@ use aidb_core::report::GuardReport;
 use aidb_core::stack::Stack;
 use clap::ValueEnum;
 
+use crate::gate::{Switch, gate};
+
 #[derive(Debug, Clone, clap::Args)]
 pub struct CheckArgs {
     /// Guard to check, or any unambiguous part of its name (without one, all of them)
@@ -73,6 +75,18 @@ enum At {
 }
 
 pub fn check(common: &Common, args: &CheckArgs, ui: &mut Ui) -> anyhow::Result<Verdict> {
+    let patience = if args.at.is_some() { 10 } else { 600 };
+    let deadline = args.deadline.unwrap_or(Duration::from_secs(patience));
+    if let (Some(At::Switch), Some(to)) = (args.at, &args.to) {
+        let switch = Switch {
+            from: args.from.as_deref(),
+            to,
+            dry_run: args.dry_run,
+            depth: depth(args.depth),
+            deadline,
+        };
+        return gate(common, &switch, ui);
+    }
     let mut stack = Stack::open(common.config.as_deref())?;
     if let Some(notice) = stack.ledger_notice() {
         ui.note(format!("note: {notice}"));
@@ -81,8 +95,6 @@ pub fn check(common: &Common, args: &CheckArgs, ui: &mut Ui) -> anyhow::Result<V
         Some(At::Start) => stack.guards_past_or_present(&args.guards)?,
         _ => stack.guards(&args.guards)?,
     };
-    let patience = if args.at.is_some() { 10 } else { 600 };
-    let deadline = args.deadline.unwrap_or(Duration::from_secs(patience));
     let how = How {
         occasion: occasion(args.at),
         depth: depth(args.depth),

@@ -2,6 +2,7 @@
 
 mod accept;
 mod check;
+mod gate;
 mod settings;
 
 use std::process::ExitCode;

@@ -81,6 +81,19 @@ impl UnitFile {
         self.sections.contains_key(section)
     }
 
+    /// Returns the unit without some keys, given as section and key.
+    #[must_use]
+    pub fn without(mut self, keys: &[(&str, &str)]) -> Self {
+        for (section, key) in keys {
+            if let Some(assignments) = self.sections.get_mut(*section) {
+                assignments.retain(|(k, _)| k != key);
+            }
+        }
+        self.sections
+            .retain(|_, assignments| !assignments.is_empty());
+        self
+    }
+
     /// Returns the values of a key that may be repeated; an empty one forgets those before it.
     #[must_use]
     pub fn all(&self, section: &str, key: &str) -> Vec<&str> {

@@ -134,7 +134,7 @@ fn refuse_vault_inside(vault: &Vault, root: &Root) -> Result<()> {
 }
 
 /// Returns the path, or the closest folder above it that exists.
-fn nearest_existing(path: &Path) -> PathBuf {
+pub(crate) fn nearest_existing(path: &Path) -> PathBuf {
     path.ancestors()
         .find(|p| p.exists())
         .unwrap_or(Path::new("/"))

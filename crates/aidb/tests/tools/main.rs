@@ -12,6 +12,7 @@ mod bad_settings;
 mod discovered;
 mod documents;
 mod full_disk;
+mod gate;
 mod generated;
 mod held;
 mod killed;
