@@ -6,6 +6,7 @@ use std::path::Path;
 use std::process::ExitCode;
 
 use aidb_core::judge::Verdict;
+use aidb_core::settings::Environment;
 use aidb_core::userns;
 
 use crate::common::{Color, Common};
@@ -195,20 +196,23 @@ fn indented(text: &str) -> String {
     text.lines().map(plain).collect::<Vec<_>>().join("\n    ")
 }
 
-/// Returns how `aidb` is called here: by its bare name only if PATH leads to this very program.
+/// Returns how `aidb` is called here: by its bare name only if PATH leads to this very program, else by the link beside
+/// stack.json, which outlives the store path that this generation of the tools lies at, else by its full path.
 fn program() -> String {
     let Ok(own) = std::env::current_exe() else {
         return "aidb".into();
     };
     let beside = own.with_file_name("aidb");
     let same = |candidate: &Path| matches!((candidate.canonicalize(), beside.canonicalize()), (Ok(a), Ok(b)) if a == b);
-    let path = std::env::var_os("PATH").unwrap_or_default();
-    let found = std::env::split_paths(&path)
+    let environment = Environment::from_process().ok();
+    let in_path = environment.iter().flat_map(|e| &e.path);
+    let found = in_path
         .map(|folder| folder.join("aidb"))
         .find(|p| p.is_file());
     if found.is_some_and(|p| same(&p)) {
-        "aidb".into()
-    } else {
-        beside.to_string_lossy().into_owned()
+        return "aidb".into();
     }
+    let linked = environment.map(|e| e.config_home.join("aidb/bin/aidb"));
+    let program = linked.filter(|p| same(p)).unwrap_or(beside);
+    program.to_string_lossy().into_owned()
 }

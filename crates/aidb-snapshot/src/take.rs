@@ -41,8 +41,7 @@ pub fn take(common: &Common, args: &Args, ui: &mut Ui) -> anyhow::Result<Verdict
     } else {
         stack.guards(&args.guards)?
     };
-    if is_stop && std::env::var_os("EXIT_CODE").is_some_and(|v| v.is_empty()) {
-        // systemd leaves it empty after a held or failed start: the application never ran.
+    if is_stop && never_ran(|name| std::env::var(name).ok()) {
         ui.step("the application never ran: nothing to keep");
         return Ok(Verdict::Pass);
     }
@@ -83,6 +82,13 @@ pub fn take(common: &Common, args: &Args, ui: &mut Ui) -> anyhow::Result<Verdict
         }));
     }
     outcome.end(ui)
+}
+
+/// Returns whether systemd says that the application never ran: after a start that was held or failed, `ExecStopPost=` is
+/// given a result other than success, and of no main process how it ended (systemd.exec(5): `$EXIT_CODE` is not set then).
+fn never_ran(variable: impl Fn(&str) -> Option<String>) -> bool {
+    let failed = variable("SERVICE_RESULT").is_some_and(|result| result != "success");
+    failed && variable("EXIT_CODE").is_none_or(|code| code.is_empty())
 }
 
 fn is_busy(error: &anyhow::Error) -> bool {
@@ -179,5 +185,41 @@ fn told(ui: &Ui, snapshot: &Snapshot, took_so_far: Duration, unproven: bool) {
     }
     for finding in snapshot.refused.iter().flat_map(|p| &p.findings) {
         aidb_cli::render::print_finding(ui, &summary.guard, finding);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::never_ran;
+
+    /// As systemd 257 sets them. A snapshot of a held start would be one of the very state that was held.
+    #[test]
+    fn after_a_held_start_nothing_is_kept() {
+        for (told, result, code, expected) in [
+            ("held: its job was given back", Some("signal"), None, true),
+            ("held: the check failed", Some("exit-code"), None, true),
+            (
+                "before the stop, container up",
+                Some("success"),
+                None,
+                false,
+            ),
+            ("after a stop", Some("success"), Some("exited"), false),
+            ("after a crash", Some("exit-code"), Some("exited"), false),
+            ("after a kill", Some("signal"), Some("killed"), false),
+            (
+                "a stop that took too long",
+                Some("timeout"),
+                Some("killed"),
+                false,
+            ),
+            ("by hand", None, None, false),
+        ] {
+            let variable = |name: &str| match name {
+                "SERVICE_RESULT" => result.map(str::to_owned),
+                _ => code.map(str::to_owned),
+            };
+            assert_eq!(never_ran(variable), expected, "{told}");
+        }
     }
 }

@@ -15,16 +15,17 @@ alerts() { guest "journalctl --user -b -o cat -u 'aidb-alert@*' 2> /dev/null | g
 for check in fast slow; do
   # A check that takes three seconds would never reach systemd's limit of five starts in ten.
   if [ $check = slow ]; then
-    as_root "mv /e2e/tools/aidb-precheck /e2e/tools/real && printf '%s\n' '#!/bin/sh' 'sleep 3' 'exec /e2e/tools/real \"\$@\"' > /e2e/tools/aidb-precheck && chmod 755 /e2e/tools/aidb-precheck"
+    as_root "mv /e2e/tools/aidb-precheck /e2e/tools/real && printf '%s\n' '#!/bin/sh' '/usr/bin/sleep 3' 'exec /e2e/tools/real \"\$@\"' > /e2e/tools/aidb-precheck && chmod 755 /e2e/tools/aidb-precheck"
   fi
   as_alice "systemctl --user stop $webui; $damage"
-  s=$(starts) a=$(alerts)
+  s=$(starts) a=$(alerts) kept=$(snapshots open-webui length)
   never "the start is held ($check check)" "systemctl --user start $webui"
   held
-  shows 'it says what is wrong, and what brings it back' 'aidb restore open-webui' "journalctl --user -b -o cat -u $webui"
+  shows 'it says what is wrong, and what brings it back' 'aidb restore open-webui' "journalctl --user -b -o cat -t podman-open-webui"
   sleep 5
   same "one attempt ($check check)" $((s + 1)) "$(starts)"
   same "one alert ($check check)" $((a + 1)) "$(alerts)"
+  same "no snapshot of what was held ($check check)" "$kept" "$(snapshots open-webui length)"
   never 'the container does not run' 'podman container exists open-webui'
   expect 'the command from the journal brings it back' 'aidb restore open-webui'
   expect 'and it starts at once' "systemctl --user start $webui"
