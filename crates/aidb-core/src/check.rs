@@ -3,17 +3,20 @@
 use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
-use jiff::Timestamp;
+use jiff::{SignedDuration, Timestamp};
 
 use crate::capture::Root;
 use crate::error::{Error, Result};
 use crate::guard::{Damaged, Guard, Uninitialised};
 use crate::heal;
 use crate::judge::{self, Finding, FindingId, Occasion, Severity};
-use crate::look::observation::{GuardObservation, Place, StoreObservation};
+use crate::ledger;
+use crate::look::application::Terms;
+use crate::look::observation::{Database, GuardObservation, Place, StoreObservation};
 use crate::look::scan::{self, told};
 use crate::look::{Depth, Way, Where};
 use crate::memory::{Memory, Seen, Standing};
+use crate::migrate;
 use crate::report::{Checked, GuardReport, StoreReport};
 use crate::stack::Stack;
 use crate::vault::lock::{Lock, Mode};
@@ -41,23 +44,18 @@ pub fn check(stack: &mut Stack, guard: &Guard, how: How) -> GuardReport {
     if how.occasion == Occasion::Start {
         healed.extend(make_folder(guard, &memory));
     }
-    let (mut seen, mut findings) = match look_and_judge(stack, guard, how, &memory) {
-        Ok(judged) => judged,
-        Err(report) => return report,
-    };
+    let (mut seen, mut findings) = look_and_judge(stack, guard, how, &memory);
     if how.occasion == Occasion::Start
         && is_damaged(&findings)
         && guard.policy.damaged == Damaged::Restore
     {
         match restore_newest(stack, guard) {
-            Ok(done) => {
+            Ok(Healed::Restored(done)) => {
                 healed.push(done);
                 memory = stack.memory(guard);
-                (seen, findings) = match look_and_judge(stack, guard, how, &memory) {
-                    Ok(judged) => judged,
-                    Err(report) => return report,
-                };
+                (seen, findings) = look_and_judge(stack, guard, how, &memory);
             }
+            Ok(Healed::Braked(why)) => add_evidence(&mut findings, &why),
             Err(e) => {
                 let what = format!(
                     "the newest proven snapshot could not be restored: {}",
@@ -72,6 +70,7 @@ pub fn check(stack: &mut Stack, guard: &Guard, how: How) -> GuardReport {
         }
     }
     findings.extend(healed);
+    findings.extend(migrate::interrupted(stack, guard, how.occasion));
     if how.occasion == Occasion::Start {
         quarantine(stack, guard, &seen, &memory, &mut findings);
         use_tokens(stack, guard, &mut findings);
@@ -87,7 +86,7 @@ pub(crate) fn remember(
     seen: &GuardObservation,
     findings: &[Finding],
 ) {
-    stack.let_stand(guard, standing(guard, seen, findings));
+    stack.let_stand(guard, standing(guard, seen));
     stack.remember(guard, healthy(seen, findings));
 }
 
@@ -98,24 +97,16 @@ pub(crate) fn store_reports(guard: &Guard, seen: &GuardObservation) -> Vec<Store
         .collect()
 }
 
-/// Looks at a guard and judges what was seen; where no look was possible, the report says so.
+/// Looks at a guard and judges what was seen.
 pub(crate) fn look_and_judge(
     stack: &Stack,
     guard: &Guard,
     how: How,
     memory: &Memory,
-) -> Result<(GuardObservation, Vec<Finding>), GuardReport> {
-    match look(stack, guard, how, Some(memory)) {
-        Ok(seen) => {
-            let findings = judge::guard(guard, &seen, memory, how.occasion);
-            Ok((seen, findings))
-        }
-        Err(e) => {
-            let what = format!("no private copy can be made: {}", told(&e));
-            let finding = Finding::of_guard(FindingId::CheckCouldNot, Severity::Warn, &what);
-            Err(GuardReport::new(&guard.name, vec![finding], Vec::new()))
-        }
-    }
+) -> (GuardObservation, Vec<Finding>) {
+    let seen = look(stack, guard, how, Some(memory));
+    let findings = judge::guard(guard, &seen, memory, how.occasion);
+    (seen, findings)
 }
 
 /// Completes a restore that was interrupted; only at start, when nothing runs on the data.
@@ -175,28 +166,78 @@ pub(crate) fn unfinished_restore(
     })
 }
 
+/// What the policy for damage speaks of.
+const DAMAGE: [FindingId; 12] = [
+    FindingId::SqliteNotSqlite,
+    FindingId::SqliteTruncated,
+    FindingId::SqliteDamaged,
+    FindingId::SqliteIndexDisagrees,
+    FindingId::SqliteWalForeign,
+    FindingId::SqliteJournalForeign,
+    FindingId::ChromaIndexMissing,
+    FindingId::ChromaIndexTruncated,
+    FindingId::OllamaNoManifests,
+    FindingId::QdrantSegmentBad,
+    FindingId::QdrantJsonBad,
+    FindingId::QdrantWalBad,
+];
+
 fn is_damaged(findings: &[Finding]) -> bool {
-    let ids = [
-        FindingId::SqliteNotSqlite,
-        FindingId::SqliteTruncated,
-        FindingId::SqliteDamaged,
-        FindingId::SqliteIndexDisagrees,
-        FindingId::SqliteWalForeign,
-        FindingId::SqliteJournalForeign,
-        FindingId::ChromaIndexMissing,
-        FindingId::ChromaIndexTruncated,
-        FindingId::OllamaNoManifests,
-        FindingId::QdrantSegmentBad,
-        FindingId::QdrantJsonBad,
-        FindingId::QdrantWalBad,
-    ];
     findings
         .iter()
-        .any(|f| f.severity == Severity::Hold && ids.contains(&f.id))
+        .any(|f| f.severity == Severity::Hold && DAMAGE.contains(&f.id))
+}
+
+/// For how long after a restore by policy there is no other: a disk that goes on damaging would fill up with what was
+/// put aside, and nobody would look at it.
+const BRAKE: SignedDuration = SignedDuration::from_hours(24);
+
+/// What came of the policy to restore.
+enum Healed {
+    Restored(Finding),
+    /// It was not done, and why.
+    Braked(String),
+}
+
+/// Returns why the policy does not restore once more.
+fn brake(stack: &mut Stack, guard: &Guard) -> Option<String> {
+    let events = match stack.ledger().and_then(|ledger| ledger.events(&guard.name)) {
+        Ok(events) => events,
+        Err(e) => {
+            let why = told(&e);
+            return Some(format!(
+                "not restored by policy: whether that was done lately cannot be found out: {why}"
+            ));
+        }
+    };
+    let is_by_policy = |e: &&ledger::Event| e.kind == "restore" && e.detail.ends_with(BY_POLICY);
+    let last = events.iter().rev().find(is_by_policy)?;
+    let age = Timestamp::now().duration_since(last.at);
+    (age < BRAKE).then(|| {
+        format!(
+            "not restored by policy once more: that was done on {}, and it is damaged again; look at the disk",
+            last.at.strftime("%Y-%m-%d %H:%M UTC")
+        )
+    })
+}
+
+/// How the ledger tells a restore by policy.
+const BY_POLICY: &str = ", by policy";
+
+/// Adds to what is said of the damage.
+fn add_evidence(findings: &mut [Finding], why: &str) {
+    let of_damage = |f: &&mut Finding| f.severity == Severity::Hold && DAMAGE.contains(&f.id);
+    if let Some(finding) = findings.iter_mut().find(of_damage) {
+        let evidence = finding.evidence.take().map(|e| format!("{e}; "));
+        finding.evidence = Some(evidence.unwrap_or_default() + why);
+    }
 }
 
 /// Restores by policy: what is damaged is put aside, never deleted.
-fn restore_newest(stack: &mut Stack, guard: &Guard) -> Result<Finding> {
+fn restore_newest(stack: &mut Stack, guard: &Guard) -> Result<Healed> {
+    if let Some(why) = brake(stack, guard) {
+        return Ok(Healed::Braked(why));
+    }
     let lock = Lock::guard(&stack.vault, &guard.name, Mode::Exclusive, PATIENCE)?;
     let snapshot = stack.snapshot(&guard.name)?;
     let restored = restore::restore(&stack.vault, guard, &snapshot, &restore::Options::default())?;
@@ -205,7 +246,7 @@ fn restore_newest(stack: &mut Stack, guard: &Guard) -> Result<Finding> {
         let _ = ledger.note_replaced(
             &guard.name,
             "restore",
-            &format!("{}, by policy", snapshot.id()),
+            &format!("{}{BY_POLICY}", snapshot.id()),
         );
     }
     let what = format!(
@@ -215,34 +256,30 @@ fn restore_newest(stack: &mut Stack, guard: &Guard) -> Result<Finding> {
     let kept = restored
         .put_aside
         .map(|p| format!("what was there is kept: `{}`", p.display()));
-    Ok(Finding {
+    Ok(Healed::Restored(Finding {
         evidence: kept,
         ..Finding::of_guard(FindingId::SqliteDamaged, Severity::Warn, &what)
-    })
+    }))
 }
 
 /// Looks at a guard's live folder; what `memory` holds of an earlier look may still stand.
-pub fn look(
-    stack: &Stack,
-    guard: &Guard,
-    how: How,
-    memory: Option<&Memory>,
-) -> Result<GuardObservation> {
-    let scratch = stack.scratch()?;
+pub fn look(stack: &Stack, guard: &Guard, how: How, memory: Option<&Memory>) -> GuardObservation {
+    let scratch = stack.scratch();
     let way = Way {
         examiner: &stack.examiner,
         depth: how.depth,
         deadline: Instant::now() + how.deadline,
-        place: Where::Live(scratch.path()),
+        place: Where::Live(&scratch),
         standing: memory
             .map(|m| &m.standing)
             .filter(|_| how.depth == Depth::Full),
+        damage_stands: matches!(how.occasion, Occasion::Start | Occasion::Switch),
         mount: guard
             .mount
             .as_deref()
             .map(|mount| (mount, guard.data.as_path())),
     };
-    Ok(scan::guard(guard, &guard.data, &way))
+    scan::guard(guard, &guard.data, &way)
 }
 
 /// Returns what is worth remembering: the stores that were opened and against which nothing stands.
@@ -259,28 +296,35 @@ pub fn healthy(seen: &GuardObservation, findings: &[Finding]) -> Vec<(String, Se
         .collect()
 }
 
-/// Returns the full looks that need not be repeated while the files stay as they are.
-fn standing(
-    guard: &Guard,
-    seen: &GuardObservation,
-    findings: &[Finding],
-) -> Vec<(String, Standing)> {
-    let healthy: Vec<String> = healthy(seen, findings)
-        .into_iter()
-        .map(|(name, _)| name)
-        .collect();
-    let full = |s: &StoreObservation| s.checked == Checked::Full && healthy.contains(&s.name);
+/// Returns the looks that need not be repeated while the files stay as they are: what was found whole, good or bad. What
+/// it means is judged anew each time.
+fn standing(guard: &Guard, seen: &GuardObservation) -> Vec<(String, Standing)> {
+    let is_whole = |s: &StoreObservation| {
+        let shows_damage = s.database.as_ref().is_some_and(Database::shows_damage);
+        let found_out = s.could_not.is_none() && s.no_room.is_none() && !s.deadline_hit;
+        let beside = s
+            .application
+            .as_ref()
+            .is_none_or(|a| a.ended.is_none() && a.unlooked.is_empty());
+        found_out && beside && (s.checked == Checked::Full || shows_damage)
+    };
     let looks = guard
         .stores
         .iter()
         .zip(&seen.stores)
-        .filter(|(_, s)| full(s));
+        .filter(|(_, s)| s.checked != Checked::Standing && is_whole(s));
     looks
         .filter_map(|(store, s)| {
+            let uploads = s.application.as_ref().and_then(|a| match &a.terms {
+                Terms::Uploads(uploads) => Some(uploads.clone()),
+                _ => None,
+            });
             let standing = Standing {
                 contract: store.contract.clone(),
                 fingerprint: s.fingerprint.clone()?,
                 database: s.database.clone()?,
+                uploads,
+                folders: s.folders.clone(),
                 at: Timestamp::now(),
             };
             Some((s.name.clone(), standing))

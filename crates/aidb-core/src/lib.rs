@@ -27,6 +27,7 @@ pub mod memory;
 pub mod migrate;
 pub mod podman;
 pub mod program;
+pub mod rename;
 pub mod report;
 pub mod settings;
 pub mod stack;

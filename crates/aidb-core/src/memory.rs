@@ -6,8 +6,9 @@ use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
 use crate::guard::Contract;
-use crate::look::fingerprint::Fingerprint;
+use crate::look::fingerprint::{Fingerprint, FolderMark};
 use crate::look::observation::Database;
+use crate::look::uploads::Uploads;
 
 /// What a healthy look at a store found; the part of it that is worth remembering.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -25,6 +26,49 @@ pub struct Seen {
     pub log: Option<LogMark>,
     /// The main file's content, where it can be told apart from a later legitimate one.
     pub content: Option<Content>,
+    /// How far the database had counted as of its last commit.
+    #[serde(default)]
+    pub counters: Option<Counters>,
+    /// When the main file was last written to, nanoseconds since 1970.
+    #[serde(default)]
+    pub written_ns: Option<i64>,
+    /// BLAKE3 of the main file, whatever waited beside it.
+    #[serde(default)]
+    pub main_blake3: Option<String>,
+}
+
+impl Seen {
+    /// Forgets what speaks of the files' bytes: they were replaced since.
+    fn forget_bytes(&mut self) {
+        self.log = None;
+        self.content = None;
+        self.counters = None;
+        self.written_ns = None;
+        self.main_blake3 = None;
+    }
+}
+
+/// What a database counts for itself (SQLite file format, 1.3.6 and 1.3.9). In one file neither ever goes back: not by
+/// VACUUM, a change of the journal mode, a checkpoint, or a restore through SQLite's backup interface. A file that was made
+/// anew begins anew, but for the schema's count in what `VACUUM INTO` makes, which goes on from the source's.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Counters {
+    /// Counts transactions; in WAL mode only those that change the first page.
+    pub change: u32,
+    /// Counts changes of the schema.
+    pub schema: u32,
+}
+
+impl Counters {
+    /// Returns whether these are further back than `before`; the counters may wrap.
+    #[must_use]
+    pub fn went_back(self, before: Self) -> bool {
+        let ahead =
+            |now: u32, before: u32| now != before && now.wrapping_sub(before) <= u32::MAX / 2;
+        let behind = |now: u32, before: u32| now != before && !ahead(now, before);
+        behind(self.schema, before.schema)
+            || (behind(self.change, before.change) && !ahead(self.schema, before.schema))
+    }
 }
 
 /// A write-ahead log as of a look. Within one generation (the salts tell) it only grows.
@@ -34,6 +78,9 @@ pub struct LogMark {
     pub salts: [u32; 2],
     /// Frames up to the last commit.
     pub committed_frames: u64,
+    /// Whether it held what the main file did not have yet; `None` if an older version of this program remembered it.
+    #[serde(default)]
+    pub waits: Option<bool>,
 }
 
 /// A database's main file as of a change counter. Every rollback-mode transaction counts it up, so other bytes under
@@ -63,7 +110,29 @@ pub struct Baseline {
     /// When a person said that the state is right, if one did: older snapshots no longer speak against it.
     #[serde(default)]
     pub accepted_at: Option<Timestamp>,
+    /// When we ourselves last replaced the state: what was captured before speaks of another one.
+    #[serde(default)]
+    pub replaced_at: Option<Timestamp>,
+    /// Whether that was a restore, and nothing was looked at since. The next healthy look is all that is known then: what
+    /// a person chose to bring back is no loss.
+    #[serde(default)]
+    pub begins_anew: bool,
+    /// What the main file was at earlier healthy looks, oldest first.
+    #[serde(default)]
+    pub earlier: Vec<Earlier>,
 }
+
+/// A main file as it was at an earlier look.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Earlier {
+    /// BLAKE3 of it.
+    pub blake3: String,
+    /// When.
+    pub seen_at: Timestamp,
+}
+
+/// How many earlier states of a main file are remembered.
+const MOST_EARLIER: usize = 32;
 
 impl Baseline {
     /// Returns a baseline that knows nothing but this look.
@@ -74,14 +143,47 @@ impl Baseline {
             last: seen,
             seen_at: at,
             accepted_at: None,
+            replaced_at: None,
+            begins_anew: false,
+            earlier: Vec::new(),
+        }
+    }
+
+    /// Notes that we replaced the state: by a restore, or by undoing one, which brings back what was known before.
+    pub fn replace(&mut self, at: Timestamp, by_restore: bool) {
+        self.last.forget_bytes();
+        self.earlier.clear();
+        self.replaced_at = Some(at);
+        self.begins_anew = by_restore;
+    }
+
+    /// Adds what a capture showed that was proven later. It may be older than what is known.
+    pub fn remember_capture(&mut self, seen: Seen, taken_at: Timestamp) {
+        if self.replaced_at.is_some_and(|at| taken_at < at) {
+            return;
+        }
+        if taken_at < self.seen_at {
+            self.raise(&seen);
+        } else {
+            self.remember(seen, taken_at);
         }
     }
 
     /// Adds a later healthy look.
     pub fn remember(&mut self, seen: Seen, at: Timestamp) {
-        for (table, rows) in &seen.rows {
-            let most = self.most_rows.entry(table.clone()).or_default();
-            *most = (*most).max(*rows);
+        if std::mem::take(&mut self.begins_anew) {
+            self.most_rows.clear();
+            self.last.identity.clear();
+        }
+        self.raise(&seen);
+        if let Some(blake3) = self.last.main_blake3.take()
+            && seen.main_blake3.as_ref() != Some(&blake3)
+        {
+            self.earlier.retain(|e| e.blake3 != blake3);
+            let seen_at = self.seen_at;
+            self.earlier.push(Earlier { blake3, seen_at });
+            let surplus = self.earlier.len().saturating_sub(MOST_EARLIER);
+            self.earlier.drain(..surplus);
         }
         // A database that was emptied keeps the identity that it had.
         let identity = if seen.identity.is_empty() {
@@ -93,6 +195,13 @@ impl Baseline {
         self.seen_at = at;
     }
 
+    fn raise(&mut self, seen: &Seen) {
+        for (table, rows) in &seen.rows {
+            let most = self.most_rows.entry(table.clone()).or_default();
+            *most = (*most).max(*rows);
+        }
+    }
+
     /// Returns whether the store was ever seen with data in a table.
     #[must_use]
     pub fn knows_data(&self) -> bool {
@@ -100,7 +209,7 @@ impl Baseline {
     }
 }
 
-/// A full look against which nothing stood. While the files' fingerprint is the same, it need not be repeated.
+/// A whole look. While the files' fingerprint is the same, it need not be repeated.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Standing {
     /// What was asked of it: another contract asks anew.
@@ -109,6 +218,12 @@ pub struct Standing {
     pub fingerprint: Fingerprint,
     /// What was found.
     pub database: Database,
+    /// What was found of the files that the database names.
+    #[serde(default)]
+    pub uploads: Option<Uploads>,
+    /// Of the folders that hold them.
+    #[serde(default)]
+    pub folders: Vec<FolderMark>,
     /// When.
     pub at: Timestamp,
 }
@@ -124,6 +239,8 @@ pub struct Memory {
     pub proven: Option<KnownSnapshot>,
     /// Stores of which a snapshot that nobody has proven holds tables.
     pub kept_unproven: BTreeSet<String>,
+    /// When the system was started, if that is known.
+    pub booted_at: Option<Timestamp>,
     /// Why nothing may be concluded from the absence of memories, if that is so.
     pub unknown: Option<String>,
 }

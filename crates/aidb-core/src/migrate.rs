@@ -24,7 +24,7 @@ use crate::check::{self, How};
 use crate::error::{Error, Result};
 use crate::guard::{Guard, Store, StoreKind};
 use crate::heal;
-use crate::judge::{self, Finding, Occasion, Severity};
+use crate::judge::{self, Finding, FindingId, Occasion, Severity, Step};
 use crate::look::Depth;
 use crate::look::fingerprint::Fingerprint;
 use crate::look::scan::told;
@@ -130,7 +130,7 @@ pub fn migrate(
     let before = record.applied.len();
     let waiting = files::waiting(&files, &record.applied, &options.from)?;
     if let Some(pending) = &record.pending {
-        return Err(interrupted(guard, store, pending));
+        return Err(interrupted_before(guard, store, pending));
     }
     let mut outcome = Migrated {
         before,
@@ -214,7 +214,65 @@ fn database_store<'a>(guard: &'a Guard, name: &str) -> Result<&'a Store> {
     })
 }
 
-fn interrupted(guard: &Guard, store: &Store, pending: &Pending) -> Error {
+/// Returns what is to be said of migrations of a guard that were killed, or are still at work.
+///
+/// Whether the last file was applied is not known, and nothing was verified: no application starts on that.
+#[must_use]
+pub fn interrupted(stack: &mut Stack, guard: &Guard, occasion: Occasion) -> Vec<Finding> {
+    let databases = guard.stores.iter().filter(|s| s.kind == StoreKind::Sqlite);
+    let mut findings = Vec::new();
+    for store in databases {
+        let pending = match Record::pending(stack, guard, store) {
+            Ok(None) => continue,
+            Ok(Some(pending)) => pending,
+            Err(e) => {
+                let what = format!(
+                    "whether a migration of `{}` was interrupted cannot be found out: {}",
+                    store.name,
+                    told(&e)
+                );
+                let id = FindingId::CheckCouldNot;
+                findings.push(Finding::of_guard(id, Severity::Warn, &what));
+                continue;
+            }
+        };
+        let id = FindingId::ContractHalfMigrated;
+        let what = format!("a migration stopped in `{}`", pending.file);
+        let is_start = occasion == Occasion::Start;
+        let severity = if is_start {
+            Severity::Hold
+        } else {
+            Severity::Warn
+        };
+        let mut next = Vec::new();
+        if let Some(snapshot) = &pending.snapshot {
+            let snapshot = snapshot.rsplit('/').next().unwrap_or(snapshot);
+            let only = store.path.to_string_lossy();
+            let words = [
+                "restore",
+                &guard.name,
+                "--snapshot",
+                snapshot,
+                "--only",
+                &only,
+            ];
+            next.push(Step::new("bring back the state before it", &words));
+        }
+        if is_start {
+            next.push(judge::allow(&guard.name, id));
+        }
+        findings.push(Finding {
+            store: Some(store.name.clone()),
+            path: Some(guard.store_path(store)),
+            evidence: Some("whether that file was applied is not known".to_owned()),
+            next,
+            ..Finding::of_guard(id, severity, &what)
+        });
+    }
+    findings
+}
+
+fn interrupted_before(guard: &Guard, store: &Store, pending: &Pending) -> Error {
     let hint = match &pending.snapshot {
         Some(id) => format!(
             "`aidb restore {} --snapshot {} --only {}` brings back the state before it; then migrate again",
@@ -307,7 +365,7 @@ fn snapshot(
         if outcome.suspicious().is_none() {
             // What the files do to the rows is judged by what was there before them.
             let seen = (store.name.clone(), proof.seen.clone());
-            stack.remember(guard, [seen]);
+            stack.remember_capture(guard, outcome.summary.taken_at, [seen]);
         }
         return Ok(outcome);
     }
@@ -404,7 +462,7 @@ impl Run<'_> {
             depth: Depth::Full,
             deadline: self.options.deadline,
         };
-        let seen = check::look(self.stack, self.guard, how, None).map_err(|e| told(&e))?;
+        let seen = check::look(self.stack, self.guard, how, None);
         let findings = judge::guard(self.guard, &seen, &self.memory, Occasion::Proof);
         let of_store = |f: &&Finding| {
             f.store

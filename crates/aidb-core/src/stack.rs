@@ -2,6 +2,7 @@
 
 use std::collections::BTreeSet;
 use std::path::Path;
+use std::time::Duration;
 
 use jiff::Timestamp;
 use tempfile::TempDir;
@@ -9,13 +10,14 @@ use tempfile::TempDir;
 use crate::error::{Error, IoContext, Result};
 use crate::guard::Guard;
 use crate::ledger::{Ledger, newest_good};
+use crate::look::Scratch;
 use crate::look::scan::{self, told};
 use crate::look::sqlite::Examiner;
 use crate::look::sqlite::disk;
 use crate::memory::{Memory, Seen, Standing};
+use crate::rename;
 use crate::settings::{Environment, Settings};
 use crate::systemd::UserManager;
-use crate::vault::lock::Staging;
 use crate::vault::take::nearest_existing;
 use crate::vault::{Snapshot, SnapshotName, Vault};
 
@@ -39,6 +41,8 @@ pub struct Stack {
     ledger: Result<Ledger, String>,
     /// Where everything is written in place of the vault and the state folder, if nothing may change.
     _aside: Option<TempDir>,
+    /// Which guards have another name now.
+    renamed: Vec<String>,
 }
 
 impl Stack {
@@ -81,7 +85,11 @@ impl Stack {
 
     fn of(settings: Settings, environment: Environment, aside: Option<TempDir>) -> Result<Self> {
         let vault = Vault::at(&settings.vault);
-        let ledger = Ledger::open(&settings.state, &vault).map_err(|e| told(&e));
+        let mut ledger = Ledger::open(&settings.state, &vault).map_err(|e| told(&e));
+        let renamed = match &aside {
+            None => rename::adopt(&vault, ledger.as_mut().ok(), &settings.guards),
+            Some(_) => Vec::new(),
+        };
         let examiner = child_of_this_program().doing("find", Path::new("/proc/self/exe"))?;
         Ok(Self {
             settings,
@@ -90,6 +98,7 @@ impl Stack {
             examiner,
             ledger,
             _aside: aside,
+            renamed,
         })
     }
 
@@ -118,7 +127,11 @@ impl Stack {
                         .ok()
                         .and_then(|l| l.guards().ok())
                         .unwrap_or_default();
-                    guards.push(past.into_iter().find(|g| g.name == *name).ok_or(e)?);
+                    let past = past.into_iter().find(|g| g.name == *name).ok_or(e)?;
+                    // A unit that was made before its guard was renamed still calls it by the former name.
+                    let mut present = self.settings.guards.iter();
+                    let renamed = present.find(|g| g.data == past.data).cloned();
+                    guards.push(renamed.unwrap_or(past));
                 }
             }
         }
@@ -135,13 +148,15 @@ impl Stack {
         UserManager::find(&self.settings.programs, &self.environment)
     }
 
-    /// Returns what had to be done to open the ledger, or why it cannot be used.
+    /// Returns what had to be done to open the ledger, or why it cannot be used, and which guards were renamed.
     #[must_use]
     pub fn ledger_notice(&self) -> Option<String> {
-        match &self.ledger {
+        let notice = match &self.ledger {
             Ok(ledger) => ledger.notice.clone(),
             Err(why) => Some(format!("the ledger cannot be used: {why}")),
-        }
+        };
+        let told: Vec<String> = notice.into_iter().chain(self.renamed.clone()).collect();
+        (!told.is_empty()).then(|| told.join("; "))
     }
 
     /// Returns the ledger.
@@ -167,6 +182,7 @@ impl Stack {
             unknown: Some(why),
             ..Memory::default()
         });
+        memory.booted_at = booted_at();
         if memory.proven.is_none() {
             memory.kept_unproven = self.kept_unproven(guard);
         }
@@ -202,6 +218,20 @@ impl Stack {
         }
     }
 
+    /// Adds what a capture showed that was proven later.
+    pub fn remember_capture(
+        &mut self,
+        guard: &Guard,
+        taken_at: Timestamp,
+        seen: impl IntoIterator<Item = (String, Seen)>,
+    ) {
+        let Ok(ledger) = &mut self.ledger else { return };
+        let _ = ledger.note_guard(guard);
+        for (store, seen) in seen {
+            let _ = ledger.remember_capture(&guard.name, &store, seen, taken_at);
+        }
+    }
+
     /// Keeps full looks against which nothing stood, so that they need not be repeated.
     pub fn let_stand(
         &mut self,
@@ -214,10 +244,11 @@ impl Stack {
         }
     }
 
-    /// Returns a folder for private copies, removed when dropped: in the vault, which should lie beside the data.
-    pub fn scratch(&self) -> Result<Staging> {
-        Staging::new(&self.vault, "look")
-            .or_else(|_| Staging::new(&Vault::at(&self.settings.state.join("scratch")), "look"))
+    /// Returns where private copies lie: in the vault, which should lie beside the data, else in the state folder.
+    #[must_use]
+    pub fn scratch(&self) -> Scratch {
+        let state = Vault::at(&self.settings.state.join("scratch"));
+        Scratch::new([self.vault.clone(), state])
     }
 
     /// Returns the snapshot that `GUARD/ID`, an unambiguous prefix of it, or `GUARD` names; for a guard alone its
@@ -285,6 +316,14 @@ impl Stack {
         }
         Ok(found)
     }
+}
+
+/// Returns when the system was started: after a crash, what was written shortly before may be lost by itself.
+fn booted_at() -> Option<Timestamp> {
+    let text = std::fs::read_to_string("/proc/uptime").ok()?;
+    let seconds: f64 = text.split_whitespace().next()?.parse().ok()?;
+    let up = Duration::try_from_secs_f64(seconds).ok()?;
+    Timestamp::now().checked_sub(up).ok()
 }
 
 /// Every tool is its own examiner: its `main` calls `child_main` first.

@@ -17,8 +17,9 @@ use aidb_core::judge::{self, Finding, Occasion};
 use aidb_core::look::application::Terms;
 use aidb_core::look::observation::GuardObservation;
 use aidb_core::look::sqlite::Examiner;
-use aidb_core::look::{Depth, Way, Where, ollama, scan};
+use aidb_core::look::{Depth, Scratch, Way, Where, ollama, scan};
 use aidb_core::memory::{Baseline, Memory};
+use aidb_core::vault::Vault;
 use aidb_testkit::{Variant, tree_state};
 use jiff::Timestamp;
 
@@ -51,14 +52,16 @@ fn guard(data: &Path, stores: Vec<Store>) -> Guard {
 }
 
 fn look(guard: &Guard, deadline: Duration) -> GuardObservation {
-    let scratch = tempfile::tempdir().unwrap();
+    let folder = tempfile::tempdir().unwrap();
+    let scratch = Scratch::new([Vault::at(folder.path())]);
     let way = Way {
         examiner: &Examiner::Here,
         depth: Depth::Full,
         deadline: Instant::now() + deadline,
-        place: Where::Live(scratch.path()),
+        place: Where::Live(&scratch),
         mount: guard.mount.as_deref().map(|m| (m, guard.data.as_path())),
         standing: None,
+        damage_stands: false,
     };
     scan::guard(guard, &guard.data, &way)
 }

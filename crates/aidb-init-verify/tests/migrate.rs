@@ -281,12 +281,20 @@ fn a_run_that_was_killed_is_told_with_the_way_back_and_the_way_back_settles_it()
         told.stderr.contains("was interrupted in `0002_rows.sql`"),
         "{told}"
     );
+    let start = "aidb-precheck check --at start open-webui";
+    let held = stack.run(start).with(1);
+    assert!(
+        held.stdout
+            .contains("a migration stopped in `0002_rows.sql`"),
+        "{held}"
+    );
     let way_back = told
         .stderr
         .split('`')
         .find_map(|t| t.find("aidb restore").map(|at| &t[at..]))
         .unwrap();
     let _ = stack.run(way_back).with(0);
+    let _ = stack.run(start).with(0);
     let _ = migrate(&stack).with(0);
     assert_eq!(notes(&stack), Some(1));
 }

@@ -64,7 +64,12 @@ pub fn status(common: &Common, ui: &mut Ui) -> anyhow::Result<Verdict> {
             render::print_finding(ui, &report.name, finding);
         }
     }
-    no_longer_guarded(&stack, ui)?;
+    let mut verdict = verdict;
+    if let Err(e) = no_longer_guarded(&stack, ui) {
+        // What was found out stands, whatever else could not be.
+        ui.error(&e.into());
+        verdict = Verdict::over([verdict, Verdict::Unknown]);
+    }
     for other in &stack.settings.not_guarded {
         let folders: Vec<_> = other.folders.iter().map(|f| f.to_string_lossy()).collect();
         ui.line(plain(&format!(

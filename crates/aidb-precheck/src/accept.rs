@@ -10,7 +10,6 @@ use aidb_core::look::Depth;
 use aidb_core::look::observation::{Database, Place};
 use aidb_core::memory::Seen;
 use aidb_core::stack::Stack;
-use anyhow::Context as _;
 use jiff::Timestamp;
 
 pub fn allow(
@@ -44,7 +43,7 @@ pub fn accept(common: &Common, guard: &str, reason: &str, ui: &mut Ui) -> anyhow
         depth: Depth::Full,
         deadline: Duration::from_secs(600),
     };
-    let seen = look(&stack, &guard, how, None).context("cannot look at what is to be accepted")?;
+    let seen = look(&stack, &guard, how, None);
     // Only damage speaks against it: what is not there, or other than before, is what is being accepted.
     let findings = judge::guard(
         &guard,
@@ -54,7 +53,9 @@ pub fn accept(common: &Common, guard: &str, reason: &str, ui: &mut Ui) -> anyhow
     );
     let damage = findings.iter().find(|f| {
         let could_not = f.verdict() == Verdict::Unknown;
-        could_not || (f.severity == Severity::Hold && f.id != FindingId::ContractTableMissing)
+        could_not
+            || f.id == FindingId::SpaceLow
+            || (f.severity == Severity::Hold && f.id != FindingId::ContractTableMissing)
     });
     if let Some(finding) = damage {
         let what = format!(

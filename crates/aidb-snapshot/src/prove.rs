@@ -74,8 +74,9 @@ pub fn prove_one(
         .filter(|_| outcome.suspicious().is_none())
     {
         let seen = proof.stores.iter().filter(|s| s.checked == "full");
-        stack.remember(
+        stack.remember_capture(
             &guard,
+            outcome.summary.taken_at,
             seen.map(|s| (s.name.clone(), s.seen.clone()))
                 .collect::<Vec<_>>(),
         );

@@ -207,7 +207,14 @@ fn restore_one(
             let lead = if index == 0 { ", only " } else { ", " };
             detail = format!("{detail}{lead}{}", path.display());
         }
-        let _ = ledger.note_replaced(&guard.name, "restore", &detail);
+        let is_of = |name: &str| {
+            let store = guard.stores.iter().find(|s| s.name == name);
+            let touches = |only: &PathBuf| {
+                store.is_none_or(|s| s.path.starts_with(only) || only.starts_with(&s.path))
+            };
+            args.only.is_empty() || args.only.iter().any(touches)
+        };
+        let _ = ledger.note_replaced_in(&guard.name, "restore", &detail, is_of);
     }
     tell_restored(ui, guard, snapshot, &restored, args);
     if stopped {

@@ -99,6 +99,14 @@ fn number(database: &Path, query: &str) -> u64 {
     u64::try_from(found).unwrap()
 }
 
+/// Copies the database by SQLite's backup interface: the copy counts its transactions anew.
+fn backed_up(data: &Path, name: &str) {
+    let mut copy = Connection::open(data.join(name)).unwrap();
+    let source = Connection::open(main(data)).unwrap();
+    let backup = rusqlite::backup::Backup::new(&source, &mut copy).unwrap();
+    backup.step(-1).unwrap();
+}
+
 /// Leaves a database as a killed application does: the files as they are while it is open, after `statements`.
 fn killed_after(database: &Path, statements: &str) {
     let db = Connection::open(database).unwrap();
@@ -116,6 +124,22 @@ fn killed_after(database: &Path, statements: &str) {
     for name in present {
         std::fs::copy(folder.path().join(name), database.with_file_name(name)).unwrap();
     }
+}
+
+/// The same in WAL mode, where only the log was written to: the main file keeps its times.
+fn killed_after_unwritten(database: &Path, statements: &str) {
+    let db = Connection::open(database).unwrap();
+    db.execute_batch(statements).unwrap();
+    let log = database.with_file_name("webui.db-wal");
+    let kept = database.with_file_name("kept");
+    std::fs::copy(&log, &kept).unwrap();
+    let written = std::fs::metadata(database).unwrap().modified().unwrap();
+    let main = std::fs::read(database).unwrap();
+    drop(db);
+    std::fs::write(database, main).unwrap();
+    std::fs::rename(kept, log).unwrap();
+    let main = std::fs::File::options().write(true).open(database);
+    main.unwrap().set_modified(written).unwrap();
 }
 
 fn patch(path: &Path, at: u64, bytes: &[u8]) {

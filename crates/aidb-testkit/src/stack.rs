@@ -1,5 +1,6 @@
 //! A person's stack in a temporary home: one Open WebUI folder, a vault, a stack.json; and the tools run on it.
 
+use std::os::unix::fs::MetadataExt as _;
 use std::os::unix::process::CommandExt as _;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
@@ -60,6 +61,26 @@ impl Stack {
     #[must_use]
     pub fn data(&self) -> PathBuf {
         self.home().join("ai/open-webui")
+    }
+
+    /// Waits until everything in the data folder was last changed so long ago that a look at it may stand: two seconds,
+    /// which nothing but time can give to a file.
+    pub fn age(&self) {
+        const SETTLED: std::time::Duration = std::time::Duration::from_millis(2050);
+        let mut pending = vec![self.data()];
+        while let Some(path) = pending.pop() {
+            let status = std::fs::symlink_metadata(&path).unwrap();
+            let changed = std::time::UNIX_EPOCH
+                + std::time::Duration::new(
+                    u64::try_from(status.ctime()).unwrap(),
+                    u32::try_from(status.ctime_nsec()).unwrap(),
+                );
+            let age = changed.elapsed().unwrap_or_default();
+            std::thread::sleep(SETTLED.saturating_sub(age));
+            if status.is_dir() {
+                pending.extend(std::fs::read_dir(&path).unwrap().map(|e| e.unwrap().path()));
+            }
+        }
     }
 
     /// Returns the vault.

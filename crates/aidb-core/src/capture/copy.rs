@@ -32,6 +32,14 @@ pub fn transfer(source: &File, target: &File) -> io::Result<How> {
     }
 }
 
+/// Returns whether a copy at `probe`, which is made and removed, would share the blocks of `source`.
+#[must_use]
+pub fn could_share(source: &File, probe: &Path) -> bool {
+    let shared = create(probe).is_ok_and(|target| reflink(source, &target).is_ok());
+    let _ = std::fs::remove_file(probe);
+    shared
+}
+
 /// Shares the blocks of `source` with `target`.
 fn reflink(source: &File, target: &File) -> Result<(), Errno> {
     match ioctl_ficlone(target, source) {

@@ -45,6 +45,15 @@ pub enum Refusal {
     System(std::io::Error),
 }
 
+impl std::fmt::Display for Refusal {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Self::Locked => f.write_str("an application keeps it locked"),
+            Self::System(e) => write!(f, "it cannot be held still: {e}"),
+        }
+    }
+}
+
 impl From<Errno> for Refusal {
     fn from(e: Errno) -> Self {
         Self::System(e.into())

@@ -210,13 +210,7 @@ fn judge(stack: &mut Stack, request: &Request, passage: &mut Passage, deadline: 
         deadline,
     };
     let memory = stack.memory(guard);
-    let (seen, mut findings) = match check::look_and_judge(stack, guard, how, &memory) {
-        Ok(judged) => judged,
-        Err(report) => {
-            passage.report = report;
-            return;
-        }
-    };
+    let (seen, mut findings) = check::look_and_judge(stack, guard, how, &memory);
     findings.extend(check::unfinished_restore(stack, guard, how.occasion));
     if passage.stops() {
         findings.extend(image::older(stack, request.from, request.to, guard, &seen));

@@ -26,6 +26,9 @@ pub(super) fn judge(case: &Case, database: &Database, findings: &mut Vec<Finding
     if !missing.is_empty() {
         findings.push(table_missing(case, database, &missing));
     }
+    if case.memory.of(&case.store.name).is_none() {
+        findings.extend(accounts_gone(case, database));
+    }
     let unfinished = if !leftovers.is_empty() {
         Some(format!("left over: {}", quoted(&leftovers)))
     } else if !missing.is_empty() && migrating(contract, tables) {
@@ -52,6 +55,37 @@ pub(super) fn judge(case: &Case, database: &Database, findings: &mut Vec<Finding
             ..finding
         });
     }
+}
+
+/// Without any history: nobody's data beside no account at all. The application would make its next visitor the
+/// administrator over it.
+fn accounts_gone(case: &Case, database: &Database) -> Option<Finding> {
+    let contract = &case.store.contract;
+    let emptied = contract
+        .never_shrink
+        .iter()
+        .find(|t| database.rows(t) == Some(0))?;
+    let (table, rows) = contract
+        .max_shrink_percent
+        .keys()
+        .filter_map(|t| Some((t, database.rows(t)?)))
+        .find(|(_, rows)| *rows > 0)?;
+    let id = FindingId::ContractRowsShrunk;
+    let finding = case.finding(
+        id,
+        case.guard.policy.missing.into(),
+        format!("`{emptied}` is empty, and its data is still there"),
+    );
+    let next = if finding.severity == Severity::Hold && case.occasion != Occasion::Proof {
+        case.ways_out(id)
+    } else {
+        Vec::new()
+    };
+    Some(Finding {
+        evidence: Some(format!("`{table}`: {rows} rows")),
+        next,
+        ..finding
+    })
 }
 
 fn table_missing(case: &Case, database: &Database, missing: &[&str]) -> Finding {

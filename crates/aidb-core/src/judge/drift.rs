@@ -3,19 +3,35 @@
 use super::finding::{Finding, FindingId, Severity, Step};
 use super::{Case, Occasion};
 use crate::look::observation::Database;
-use crate::memory::Baseline;
+use crate::memory::{Baseline, Counters};
 
 /// Judges rows, identity and content against the baseline.
 pub(super) fn judge(case: &Case, database: &Database, findings: &mut Vec<Finding>) {
     let Some(baseline) = case.memory.of(&case.store.name) else {
         return;
     };
-    findings.extend(silent_change(case, database, baseline));
-    findings.extend(shortened_log(case, database, baseline));
-    if let Some(finding) = other_database(case, database, baseline) {
-        findings.push(finding);
+    // What was restored is what somebody chose: the next healthy look is what later ones are compared with.
+    if baseline.begins_anew {
+        return;
     }
-    findings.extend(shrunken(case, database, baseline));
+    let missing_log = missing_log(case, database, baseline);
+    let other = other_database(case, database, baseline)
+        .or_else(|| silent_change(case, database, baseline));
+    let mut shrunken = shrunken(case, database, baseline);
+    if missing_log.is_none() && other.is_none() {
+        match (&mut shrunken, older(database, baseline)) {
+            (None, Some(older)) => findings.push(older_copy(case, &older)),
+            (Some(shrunken), Some(older)) => {
+                let rows = shrunken.evidence.take().unwrap_or_default();
+                shrunken.evidence = Some(format!("{rows}; {}", older.told()));
+            }
+            (_, None) => {}
+        }
+    }
+    findings.extend(missing_log);
+    findings.extend(shortened_log(case, database, baseline));
+    findings.extend(other);
+    findings.extend(shrunken);
 }
 
 fn shrunken(case: &Case, database: &Database, baseline: &Baseline) -> Option<Finding> {
@@ -95,26 +111,176 @@ fn other_database(case: &Case, database: &Database, baseline: &Baseline) -> Opti
     })
 }
 
-/// Bytes that changed although no transaction did.
+/// Bytes that changed although no transaction did. Where rows, sizes or names differ as well, it is another database that
+/// happens to have counted as far.
 fn silent_change(case: &Case, database: &Database, baseline: &Baseline) -> Option<Finding> {
     let before = baseline.last.content.as_ref()?;
-    let now = database.seen().content?;
+    let seen = database.seen();
+    let now = seen.content.as_ref()?;
     let made_anew = before.schema_cookie.is_some() && now.schema_cookie != before.schema_cookie;
     if now.change_counter != before.change_counter || now.blake3 == before.blake3 || made_anew {
         return None;
     }
-    let id = FindingId::SqliteDamaged;
-    let severity = super::damage::severity(case.guard);
-    let what = "bytes changed although no transaction did".to_owned();
+    let contract = &case.store.contract;
+    let is_blank = |rows| {
+        let telling = contract.telling_rows(rows);
+        !telling.is_empty() && telling.values().all(|n| *n == 0)
+    };
+    if is_blank(&seen.rows) && is_blank(&baseline.last.rows) {
+        // Two first starts count alike, and neither holds anything of anybody's.
+        return None;
+    }
+    let counter = now.change_counter;
+    let is_same = seen.rows == baseline.last.rows && seen.size_bytes == baseline.last.size_bytes;
+    let (id, severity, what, evidence) = if is_same {
+        (
+            FindingId::SqliteDamaged,
+            super::damage::severity(case.guard),
+            "bytes changed although no transaction did",
+            format!(
+                "the content differs from the one known before, under the same change counter {counter}"
+            ),
+        )
+    } else {
+        (
+            FindingId::ContractOtherDatabase,
+            drifted(case),
+            "this is another database than before",
+            format!("it holds other rows under the same change counter {counter}"),
+        )
+    };
+    Some(Finding {
+        evidence: Some(evidence),
+        next: ways_out(case, id, severity),
+        ..case.finding(id, severity, what.to_owned())
+    })
+}
+
+/// A log that held what the main file did not have, and that is gone, while the main file was not written to since: no
+/// checkpoint took it over. Its bytes must agree with its time, which an archive may have set.
+fn missing_log(case: &Case, database: &Database, baseline: &Baseline) -> Option<Finding> {
+    let before = baseline
+        .last
+        .log
+        .as_ref()
+        .filter(|log| log.waits == Some(true))?;
+    let now = &database.log;
+    let is_there = now.committed_frames > 0 && now.salts == before.salts;
+    let is_unwritten = unwritten(database.written_ns?, baseline.last.written_ns?)
+        && database.main_blake3.as_ref()? == baseline.last.main_blake3.as_ref()?;
+    if is_there || now.torn.is_some() || !is_unwritten {
+        return None;
+    }
+    let id = FindingId::SqliteWalMissing;
+    // After a crash of the machine a young log may be lost by itself; without one somebody took it away, and what the
+    // application writes next makes it useless for good.
+    let crashed = case
+        .memory
+        .booted_at
+        .is_none_or(|boot| boot > baseline.seen_at);
+    let severity = if crashed {
+        Severity::Warn
+    } else {
+        super::damage::severity(case.guard)
+    };
+    let what = "the write-ahead log is gone, and the commits in it never came into the database";
     let evidence = format!(
-        "the content differs from the one known before, under the same change counter {}",
-        now.change_counter
+        "on {} it held {} committed pages; the database was not written to since",
+        baseline.seen_at.strftime("%Y-%m-%d %H:%M UTC"),
+        before.committed_frames
     );
     Some(Finding {
         evidence: Some(evidence),
         next: ways_out(case, id, severity),
-        ..case.finding(id, severity, what)
+        ..case.finding(id, severity, what.to_owned())
     })
+}
+
+/// Returns whether a file has the time of its last writing still; archives keep whole seconds only.
+fn unwritten(now_ns: i64, before_ns: i64) -> bool {
+    const SECOND: i64 = 1_000_000_000;
+    now_ns == before_ns || now_ns == before_ns - before_ns.rem_euclid(SECOND)
+}
+
+/// What tells that a database is another copy than the one known before, which had counted further.
+struct Older {
+    now: Counters,
+    before: Counters,
+    /// Tables that have fewer rows.
+    fewer: Vec<String>,
+    /// When exactly these bytes were seen, before the ones known last.
+    seen_at: Option<jiff::Timestamp>,
+}
+
+impl Older {
+    fn told(&self) -> String {
+        let seen = self.seen_at.map(|at| {
+            let at = at.strftime("%Y-%m-%d %H:%M UTC");
+            format!("; these bytes were last seen on {at}")
+        });
+        let (what, now, before) = if self.now.schema == self.before.schema {
+            ("transactions", self.now.change, self.before.change)
+        } else {
+            ("changes of its schema", self.now.schema, self.before.schema)
+        };
+        format!(
+            "it counted {now} {what}, {before} before{}",
+            seen.unwrap_or_default()
+        )
+    }
+}
+
+fn older(database: &Database, baseline: &Baseline) -> Option<Older> {
+    let (now, before) = (database.last_commit?, baseline.last.counters?);
+    if !now.went_back(before) {
+        return None;
+    }
+    // A newer version of the application makes tables, and may drop others.
+    let has_new = database
+        .table_names()
+        .iter()
+        .any(|t| database.rows(t).is_some() && !baseline.last.rows.contains_key(t));
+    let fewer = baseline.last.rows.iter().filter_map(|(table, before)| {
+        match database.rows(table) {
+            Some(now) => (now < *before).then(|| format!("`{table}`: {now}, was {before}")),
+            // It was made later than this state.
+            None if *before > 0 && !has_new && !database.table_names().contains(table) => {
+                Some(format!("`{table}`: not there, had {before}"))
+            }
+            None => None,
+        }
+    });
+    let seen = baseline
+        .earlier
+        .iter()
+        .find(|e| database.main_blake3.as_ref() == Some(&e.blake3));
+    Some(Older {
+        now,
+        before,
+        fewer: fewer.collect(),
+        seen_at: seen.map(|e| e.seen_at),
+    })
+}
+
+/// A copy that was made anew, as by `.backup` or by reading a dump back, counts anew and has all the rows; an older state
+/// has fewer, or is one that was seen before.
+fn older_copy(case: &Case, older: &Older) -> Finding {
+    let id = FindingId::ContractOlderCopy;
+    if older.fewer.is_empty() && older.seen_at.is_none() {
+        let what = "the database was exchanged for another copy of it".to_owned();
+        return Finding {
+            evidence: Some(older.told()),
+            ..case.finding(id, Severity::Info, what)
+        };
+    }
+    let severity = drifted(case);
+    let what = "this is an older state of the database than the one known before".to_owned();
+    let rows = older.fewer.iter().take(3).cloned().chain([older.told()]);
+    Finding {
+        evidence: Some(rows.collect::<Vec<_>>().join("; ")),
+        next: ways_out(case, id, severity),
+        ..case.finding(id, severity, what)
+    }
 }
 
 /// A log that is shorter than it was: within one generation it only grows.

@@ -139,6 +139,7 @@ ids! {
     ContractTableMissing "contract.table-missing" "a table is missing without which the application has lost its data",
     ContractRowsShrunk "contract.rows-shrunk" "a table has far fewer rows than it had",
     ContractOtherDatabase "contract.other-database" "this is another database than the one known before",
+    ContractOlderCopy "contract.older-copy" "the database is an older state than the one known before",
     ContractHalfMigrated "contract.half-migrated" "a schema migration stopped half-way",
     ContractRevisionUnknown "contract.revision-unknown" "the schema's revision is ambiguous or unknown",
     ChromaIndexMissing "chroma.index-missing" "a persisted vector segment has no index on disk",

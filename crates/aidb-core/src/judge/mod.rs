@@ -86,6 +86,14 @@ fn store_findings(case: &Case, findings: &mut Vec<Finding>) {
         let what = "the time was not enough to check everything".to_owned();
         findings.push(case.finding(FindingId::CheckDeadline, Severity::Warn, what));
     }
+    if let Some(why) = &case.seen.no_room {
+        let what = "there is too little room for a private copy: only its bytes were checked";
+        let finding = case.finding(FindingId::SpaceLow, Severity::Warn, what.to_owned());
+        findings.push(Finding {
+            evidence: Some(why.clone()),
+            ..finding
+        });
+    }
     if let Some(why) = &case.seen.could_not {
         findings.push(case.finding(FindingId::CheckCouldNot, Severity::Warn, why.clone()));
     }

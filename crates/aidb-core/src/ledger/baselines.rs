@@ -27,6 +27,24 @@ impl Ledger {
         self.put_document("baseline", guard, store, &baseline)
     }
 
+    /// Adds what a capture showed that was proven later.
+    pub fn remember_capture(
+        &mut self,
+        guard: &str,
+        store: &str,
+        seen: Seen,
+        taken_at: Timestamp,
+    ) -> Result<()> {
+        let baseline = match self.baseline(guard, store)? {
+            Some(mut baseline) => {
+                baseline.remember_capture(seen, taken_at);
+                baseline
+            }
+            None => Baseline::from_look(seen, taken_at),
+        };
+        self.put_document("baseline", guard, store, &baseline)
+    }
+
     /// Makes a look the whole of what is known: the present state is right.
     pub fn accept(&mut self, guard: &str, store: &str, seen: Seen, at: Timestamp) -> Result<()> {
         let baseline = Baseline {
@@ -36,30 +54,41 @@ impl Ledger {
         self.put_document("baseline", guard, store, &baseline)
     }
 
-    /// Notes that the data was replaced by another state, as by a restore: what was known of bytes was of the former
-    /// one. The new one may come to the same change counter by other transactions, and that is no damage.
+    /// Notes that the data was replaced by another state, by a `restore` or an `undo`: what was known of bytes was of
+    /// the former one. The new one may come to the same change counter by other transactions, and that is no damage.
     pub fn note_replaced(&mut self, guard: &str, kind: &str, detail: &str) -> Result<()> {
+        self.note_replaced_in(guard, kind, detail, |_| true)
+    }
+
+    /// The same, where only some of the stores were replaced.
+    pub fn note_replaced_in(
+        &mut self,
+        guard: &str,
+        kind: &str,
+        detail: &str,
+        is_of: impl Fn(&str) -> bool,
+    ) -> Result<()> {
         self.note_event(guard, kind, detail)?;
+        let now = Timestamp::now();
         let stores: Vec<String> =
             self.rows("select store from baseline where guard = ?", [guard], |r| {
                 r.get(0)
             })?;
-        for store in stores {
+        for store in stores.into_iter().filter(|s| is_of(s)) {
             if let Some(mut baseline) = self.baseline(guard, &store)? {
-                baseline.last.content = None;
-                baseline.last.log = None;
+                baseline.replace(now, kind == "restore");
                 self.put_document("baseline", guard, &store, &baseline)?;
             }
         }
         Ok(())
     }
 
-    /// Keeps a full look against which nothing stood.
+    /// Keeps a whole look.
     pub fn note_standing(&mut self, guard: &str, store: &str, standing: &Standing) -> Result<()> {
         self.put_document("standing", guard, store, standing)
     }
 
-    /// Returns a full look that may still stand.
+    /// Returns a look that may still stand.
     pub fn standing(&self, guard: &str, store: &str) -> Result<Option<Standing>> {
         self.document("standing", guard, store)
     }

@@ -11,7 +11,7 @@ use crate::error::Result;
 pub struct Event {
     /// When.
     pub at: Timestamp,
-    /// `quarantine`, `restore`, `undo`, `accept`, `allow`.
+    /// `quarantine`, `restore`, `undo`, `accept`, `allow`, `rename`.
     pub kind: String,
     /// What, in one line.
     pub detail: String,

@@ -18,6 +18,34 @@ impl Ledger {
         Ok(())
     }
 
+    /// Returns whether anything of a guard's stores is remembered.
+    pub fn remembers(&self, guard: &str) -> Result<bool> {
+        let query = "select 1 from baseline where guard = ? limit 1";
+        Ok(!self.rows(query, [guard], |_| Ok(()))?.is_empty())
+    }
+
+    /// Gives all that is remembered of a guard to another name. Its settings stay under the former one as well: a unit
+    /// that was made before may still call it so.
+    pub fn rename(&mut self, former: &str, name: &str) -> Result<()> {
+        self.transaction(|transaction| {
+            // Every table that speaks of guards does so in a column of this name.
+            let tables: Vec<String> = transaction
+                .prepare(
+                    "select m.name from sqlite_schema m, pragma_table_info(m.name) c
+                     where m.type = 'table' and c.name = 'guard'",
+                )?
+                .query_map([], |r| r.get(0))?
+                .collect::<rusqlite::Result<_>>()?;
+            for table in tables {
+                let update =
+                    format!("update or ignore \"{table}\" set guard = ?2 where guard = ?1");
+                transaction.execute(&update, [former, name])?;
+            }
+            Ok(())
+        })?;
+        self.note_event(name, "rename", former)
+    }
+
     /// Returns the guards that were known at any time, by name.
     pub fn guards(&self) -> Result<Vec<Guard>> {
         let settings: Vec<String> =

@@ -164,7 +164,7 @@ impl Ledger {
                     continue;
                 };
                 for store in &proof.stores {
-                    self.remember(
+                    self.remember_capture(
                         &guard,
                         &store.name,
                         store.seen.clone(),

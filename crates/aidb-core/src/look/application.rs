@@ -36,6 +36,16 @@ pub enum Terms {
 }
 
 impl Application {
+    /// Returns what a look that stands found of the files that a database names.
+    #[must_use]
+    pub fn of_uploads(uploads: Uploads) -> Self {
+        Self {
+            terms: Terms::Uploads(uploads),
+            unlooked: Several::default(),
+            ended: None,
+        }
+    }
+
     /// Returns whether something is wrong that a moment of somebody's write could also have shown.
     #[must_use]
     pub fn shows_damage(&self) -> bool {

@@ -3,7 +3,8 @@
 //! Times of change alone do not tell: a commit may go into the log only, two writes may share a tick of the clock, and
 //! after a power cut a file may have its new times and its old bytes.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
+use std::time::SystemTime;
 
 use rustix::fs::{Stat, statvfs};
 use rustix::io::Errno;
@@ -88,6 +89,54 @@ impl Fingerprint {
     }
 }
 
+/// What tells that nothing came into a folder, or went out of it.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct FolderMark {
+    /// Relative to the data folder.
+    path: PathBuf,
+    /// Inode and times; `None` if there was no such folder.
+    state: Option<(u64, i128, i128)>,
+}
+
+impl FolderMark {
+    /// Returns the marks of folders as they are now; `None` if one cannot be looked at, or something came or went so
+    /// shortly before `began` that the look may have missed it.
+    pub fn of<'a>(
+        root: &Root,
+        folders: impl IntoIterator<Item = &'a PathBuf>,
+        began: SystemTime,
+    ) -> Option<Vec<Self>> {
+        let began_ns = since_1970_ns(began)?;
+        let mark = |path: &PathBuf| {
+            let state = match root.stat(path).ok()? {
+                Some(stat) => {
+                    let (mtime_ns, ctime_ns) = times(&stat);
+                    if began_ns - mtime_ns.max(ctime_ns) < SETTLED_NS {
+                        return None;
+                    }
+                    Some((stat.st_ino, mtime_ns, ctime_ns))
+                }
+                None => None,
+            };
+            let path = path.clone();
+            Some(Self { path, state })
+        };
+        folders.into_iter().map(mark).collect()
+    }
+
+    /// Returns whether the folder is as it was.
+    #[must_use]
+    pub fn stands(&self, root: &Root) -> bool {
+        let now = root.stat(&self.path).map(|stat| {
+            stat.map(|stat| {
+                let (mtime_ns, ctime_ns) = times(&stat);
+                (stat.st_ino, mtime_ns, ctime_ns)
+            })
+        });
+        now == Ok(self.state)
+    }
+}
+
 fn times(stat: &Stat) -> (i128, i128) {
     let ns = |seconds: i64, nanoseconds: u64| {
         i128::from(seconds) * 1_000_000_000 + i128::from(nanoseconds)
@@ -99,9 +148,11 @@ fn times(stat: &Stat) -> (i128, i128) {
 }
 
 fn now_ns() -> Option<i128> {
-    let since = std::time::SystemTime::now()
-        .duration_since(std::time::UNIX_EPOCH)
-        .ok()?;
+    since_1970_ns(SystemTime::now())
+}
+
+fn since_1970_ns(time: SystemTime) -> Option<i128> {
+    let since = time.duration_since(std::time::UNIX_EPOCH).ok()?;
     i128::try_from(since.as_nanos()).ok()
 }
 

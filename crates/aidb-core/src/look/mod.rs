@@ -5,11 +5,14 @@ pub mod chroma;
 pub mod fingerprint;
 pub mod observation;
 pub mod ollama;
+mod private;
 pub mod qdrant;
 pub mod scan;
+pub mod scratch;
 pub mod sqlite;
 pub mod tour;
 pub mod uploads;
 
 pub use observation::{GuardObservation, StoreObservation};
 pub use scan::{Depth, Way, Where};
+pub use scratch::Scratch;

@@ -7,7 +7,8 @@ use serde::{Deserialize, Serialize};
 
 use super::application::Application;
 use super::sqlite::values::ByTable;
-use crate::look::fingerprint::Fingerprint;
+use crate::look::fingerprint::{Fingerprint, FolderMark};
+use crate::memory::Counters;
 use crate::report::Checked;
 
 /// What was found in one guard's data folder.
@@ -57,10 +58,14 @@ pub struct StoreObservation {
     pub checked: Checked,
     /// What could not be found out, and why.
     pub could_not: Option<String>,
+    /// Why there was no room for a private copy, so that only bytes were read.
+    pub no_room: Option<String>,
     /// Whether the time was not enough.
     pub deadline_hit: bool,
     /// What tells whether this look still stands later; `None` if it does not last.
     pub fingerprint: Option<Fingerprint>,
+    /// The same for the folders of the files that its database names.
+    pub folders: Vec<FolderMark>,
 }
 
 /// What was found of an SQLite database: on disk, and by opening a private copy.
@@ -83,8 +88,17 @@ pub struct Database {
     /// Bytes 40 to 43 of the header.
     #[serde(default)]
     pub schema_cookie: u32,
+    /// The same two as of the last commit, with the log laid over the main file.
+    #[serde(default)]
+    pub last_commit: Option<Counters>,
+    /// When the main file was last written to, nanoseconds since 1970; absent where that was not asked of the original.
+    #[serde(default)]
+    pub written_ns: Option<i64>,
     /// BLAKE3 of the main file, where it was read whole and nothing waits in a log or journal.
     pub blake3: Option<String>,
+    /// BLAKE3 of the main file, whatever lies beside it; absent if it was not read whole.
+    #[serde(default)]
+    pub main_blake3: Option<String>,
     /// Real tables as of the last commit; `None` if the schema could not be read.
     pub tables: Option<Vec<String>>,
     /// Whether it never held a table, and nothing beside it does.
@@ -126,6 +140,9 @@ pub struct Log {
     pub committed_frames: u64,
     /// What its frames carry, to tell one generation from the next.
     pub salts: [u32; 2],
+    /// Whether it holds what the main file does not have yet.
+    #[serde(default)]
+    pub waits: bool,
     /// Why it cannot belong to this database, though it would be applied.
     pub foreign: Option<String>,
     /// What of it cannot be used.
@@ -178,6 +195,19 @@ impl StoreObservation {
 }
 
 impl Database {
+    /// Returns whether something is wrong that a moment of somebody's write could also have shown.
+    #[must_use]
+    pub fn shows_damage(&self) -> bool {
+        !matches!(self.form, Form::Database | Form::Empty)
+            || self.missing_pages > 0
+            || self.schema_problem.is_some()
+            || self.log.foreign.is_some()
+            || self.journal.foreign.is_some()
+            || self.opened.as_ref().is_some_and(|o| {
+                o.refused.is_some() || !o.damaged.is_empty() || !o.disagrees.is_empty()
+            })
+    }
+
     /// Returns the tables as of the last commit, as SQLite or our own reader saw them.
     #[must_use]
     pub fn table_names(&self) -> &[String] {
@@ -204,7 +234,11 @@ impl Database {
             log: (self.log.committed_frames > 0).then_some(crate::memory::LogMark {
                 salts: self.log.salts,
                 committed_frames: self.log.committed_frames,
+                waits: Some(self.log.waits),
             }),
+            counters: self.last_commit,
+            written_ns: self.written_ns,
+            main_blake3: self.main_blake3.clone(),
             content: content.map(|blake3| crate::memory::Content {
                 change_counter: self.change_counter,
                 schema_cookie: Some(self.schema_cookie),

@@ -6,18 +6,20 @@
 use std::collections::BTreeMap;
 use std::fs::File;
 use std::path::{Path, PathBuf};
-use std::time::Instant;
+use std::time::{Instant, SystemTime};
 
 use jiff::{SignedDuration, Timestamp};
 use rustix::fs::FileType;
 use rustix::io::Errno;
 
-use super::application;
-use super::fingerprint::Fingerprint;
+use super::application::{self, Application, Terms};
+use super::fingerprint::{Fingerprint, FolderMark};
 use super::observation::{Database, Form, GuardObservation, Opened, Place, StoreObservation};
+use super::private::{self, Private};
+use super::scratch::Scratch;
 use super::sqlite::disk;
 use super::sqlite::{self, Class, Examination, Examiner, Request};
-use crate::capture::{Root, copy, database::database, pin::sidecar};
+use crate::capture::{Root, copy, pin::sidecar};
 use crate::error::Error;
 use crate::guard::{Guard, Store, StoreKind};
 use crate::memory::Standing;
@@ -39,6 +41,8 @@ pub struct Way<'a> {
     pub place: Where<'a>,
     /// Looks that may still stand, by the store's name.
     pub standing: Option<&'a BTreeMap<String, Standing>>,
+    /// Whether a look that showed damage may stand, too: whoever mends it is to be told the present state.
+    pub damage_stands: bool,
     /// Where the container sees the data folder, and the data folder on the host.
     pub mount: Option<(&'a Path, &'a Path)>,
 }
@@ -57,8 +61,8 @@ pub enum Depth {
 /// What the folder is.
 #[derive(Debug, Clone, Copy)]
 pub enum Where<'a> {
-    /// Somebody's: databases are cloned into this scratch folder first.
-    Live(&'a Path),
+    /// Somebody's: databases are cloned into this scratch first.
+    Live(&'a Scratch),
     /// A snapshot of ours: databases are opened where they lie, and fold their logs into themselves.
     Ours,
 }
@@ -129,8 +133,10 @@ fn store(root: &Root, guard: &Guard, store: &Store, way: &Way) -> StoreObservati
         application: None,
         checked: Checked::Nothing,
         could_not: None,
+        no_room: None,
         deadline_hit: false,
         fingerprint: None,
+        folders: Vec::new(),
     };
     if !matches!(seen.place, Place::File(_) | Place::Folder) {
         return seen;
@@ -163,25 +169,41 @@ fn store(root: &Root, guard: &Guard, store: &Store, way: &Way) -> StoreObservati
         // The application would hang on it, fail, or follow it: there is no database to be looked at.
         return seen;
     }
+    let began = SystemTime::now();
     let before = way.standing.and_then(|_| Fingerprint::of(root, &file));
-    // The fingerprint is that of the database alone: where files beside it are compared with it, it says too little.
-    let standing = way.standing.filter(|_| store.kind == StoreKind::Sqlite);
-    if let Some(standing) = standing.and_then(|s| s.get(&store.name))
+    let standing = way.standing.and_then(|s| s.get(&store.name));
+    if let Some(standing) = standing
         && before.as_ref() == Some(&standing.fingerprint)
         && standing.contract == store.contract
+        && standing.folders.iter().all(|folder| folder.stands(root))
+        && (way.damage_stands || !standing.database.shows_damage())
         && lasts(standing)
     {
         seen.checked = Checked::Standing;
         seen.database = Some(standing.database.clone());
+        seen.application = standing.uploads.clone().map(Application::of_uploads);
         return seen;
     }
     twice(way, &mut seen, |seen| {
         look(root, store, &file, way, seen);
         look_at_application(root, guard, store, way, seen);
     });
-    // Only what was the same before and after the look was looked at.
-    seen.fingerprint =
-        before.filter(|before| Fingerprint::of(root, &file).as_ref() == Some(before));
+    // Only what was the same before and after the look was looked at. Chroma's index files are written through memory
+    // maps, which no time tells.
+    let lasting = before.filter(|_| store.kind == StoreKind::Sqlite);
+    let folders = match seen.application.as_ref().map(|a| &a.terms) {
+        Some(Terms::Uploads(uploads)) => uploads
+            .folders
+            .as_ref()
+            .and_then(|folders| FolderMark::of(root, folders, began)),
+        _ => Some(Vec::new()),
+    };
+    if let (Some(before), Some(folders)) = (lasting, folders)
+        && Fingerprint::of(root, &file).as_ref() == Some(&before)
+    {
+        seen.fingerprint = Some(before);
+        seen.folders = folders;
+    }
     seen
 }
 
@@ -205,7 +227,7 @@ pub fn database_file(store: &Store) -> Option<PathBuf> {
 fn twice(way: &Way, seen: &mut StoreObservation, look: impl Fn(&mut StoreObservation)) {
     look(seen);
     let is_bad = |seen: &StoreObservation| {
-        seen.database.as_ref().is_some_and(shows_damage)
+        seen.database.as_ref().is_some_and(Database::shows_damage)
             || seen
                 .application
                 .as_ref()
@@ -235,43 +257,33 @@ fn look_at_application(
     seen.deadline_hit |= ended == Some(super::tour::Ended::Late);
 }
 
-fn shows_damage(database: &Database) -> bool {
-    let opened = database.opened.as_ref();
-    !matches!(database.form, Form::Database | Form::Empty)
-        || database.missing_pages > 0
-        || database.schema_problem.is_some()
-        || database.log.foreign.is_some()
-        || database.journal.foreign.is_some()
-        || opened.is_some_and(|o| {
-            o.refused.is_some() || !o.damaged.is_empty() || !o.disagrees.is_empty()
-        })
-}
-
 fn look(root: &Root, store: &Store, file: &Path, way: &Way, seen: &mut StoreObservation) {
-    let patience = way.deadline.saturating_duration_since(Instant::now());
-    let (path, _scratch) = match way.place {
-        Where::Ours => (root.path().join(file), None),
-        Where::Live(scratch) => {
-            let folder = match tempfile::Builder::new().prefix("look-").tempdir_in(scratch) {
-                Ok(folder) => folder,
-                Err(e) => {
-                    seen.could_not = Some(format!(
-                        "no private copy can be made in `{}`: {e}",
-                        scratch.display()
-                    ));
-                    return;
-                }
-            };
-            let copy = folder.path().join("copy");
-            if let Err(e) = database(root, file, &copy, patience) {
-                seen.could_not = Some(told(&e));
+    let (path, written_ns, _folder) = match way.place {
+        Where::Ours => (root.path().join(file), None, None),
+        Where::Live(scratch) => match private::copy(root, file, scratch, way.deadline) {
+            Ok(Private::Copy {
+                path,
+                written_ns,
+                folder,
+            }) => (path, written_ns, Some(folder)),
+            Ok(Private::InPlace { database, why }) => {
+                seen.no_room = Some(why);
+                seen.database = Some(*database);
                 return;
             }
-            (copy, Some(folder))
-        }
+            Err(why) => {
+                seen.could_not = Some(why);
+                return;
+            }
+        },
     };
     match observe(&path, store, way, seen) {
-        Ok(database) => seen.database = Some(database),
+        Ok(database) => {
+            seen.database = Some(Database {
+                written_ns,
+                ..database
+            });
+        }
         Err(e) => seen.could_not = Some(format!("the private copy could not be read: {e}")),
     }
 }
@@ -294,10 +306,10 @@ fn observe(
         seen.could_not = Some(why);
         return Ok(found);
     }
-    if quiet {
-        // A copy's page cache is cold: read it once in order before SQLite reads it in no order.
-        found.blake3 = Some(hash(path)?);
-    }
+    // A copy's page cache is cold: read it once in order before SQLite reads it in no order.
+    let main_blake3 = hash(path)?;
+    found.blake3 = quiet.then(|| main_blake3.clone());
+    found.main_blake3 = Some(main_blake3);
     let left = way.deadline.saturating_duration_since(Instant::now());
     let request = request(store, way);
     let examination = match way.examiner.examine(path, &request, left) {

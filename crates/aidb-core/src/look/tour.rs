@@ -10,6 +10,7 @@ use std::time::Instant;
 
 use rustix::fs::{AtFlags, Dir, FileType, OFlags, Stat, statat};
 use rustix::io::Errno;
+use serde::{Deserialize, Serialize};
 
 use crate::capture::Root;
 
@@ -23,7 +24,7 @@ const MOST_BYTES: u64 = 512 << 20;
 const MOST_EXAMPLES: usize = 3;
 
 /// How often something was met, and the first few.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Several {
     /// How often.
     pub count: u64,

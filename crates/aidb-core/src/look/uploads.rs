@@ -1,6 +1,9 @@
 //! Uploaded files: those that a database names, as the container sees them, against those that are there.
 
+use std::collections::BTreeSet;
 use std::path::{Component, Path, PathBuf};
+
+use serde::{Deserialize, Serialize};
 
 use super::scan::{Way, Where};
 use super::sqlite::values::{ByTable, Wanted};
@@ -9,7 +12,7 @@ use crate::capture::{Root, walk::Exclude};
 use crate::guard::{Column, Guard};
 
 /// What was found of the files that a database names.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Uploads {
     /// Names below the data folder that were compared.
     pub named: u64,
@@ -17,7 +20,14 @@ pub struct Uploads {
     pub missing: Several,
     /// The first of them, relative to the data folder.
     pub first_missing: Option<PathBuf>,
+    /// The folders in which they were looked for, relative to the data folder; `None` if they are too many to be asked
+    /// each time, or lie elsewhere.
+    #[serde(skip)]
+    pub folders: Option<BTreeSet<PathBuf>>,
 }
+
+/// How many folders of uploaded files are asked whether anything came or went.
+const MOST_FOLDERS: usize = 64;
 
 /// Returns what must be known of the database.
 pub(super) fn wanted(column: &Column) -> Wanted {
@@ -42,12 +52,16 @@ pub(super) fn look(
         guard,
         roots: Vec::new(),
     };
-    let mut found = Uploads::default();
+    let mut found = Uploads {
+        folders: Some(BTreeSet::new()),
+        ..Uploads::default()
+    };
     for (row, _) in &values.rows {
         let Some(below) = row.first().and_then(|path| below(path, mount)) else {
             continue;
         };
         let is_nested = guard.nested.iter().any(|n| below.starts_with(&n.below));
+        found.note_folder(&below, is_nested);
         let kind = if is_nested {
             // What is on another mount is in no copy of this folder.
             if matches!(way.place, Where::Ours) {
@@ -79,6 +93,21 @@ pub(super) fn look(
         found.first_missing.get_or_insert(below);
     }
     Some(found)
+}
+
+impl Uploads {
+    fn note_folder(&mut self, file: &Path, is_elsewhere: bool) {
+        let Some(folders) = &mut self.folders else {
+            return;
+        };
+        let parent = file.parent().unwrap_or(Path::new(""));
+        if !folders.contains(parent) {
+            folders.insert(parent.to_owned());
+        }
+        if is_elsewhere || folders.len() > MOST_FOLDERS {
+            self.folders = None;
+        }
+    }
 }
 
 /// Returns where a path of the container lies below the data folder, if it does.

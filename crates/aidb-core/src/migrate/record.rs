@@ -38,6 +38,19 @@ pub(super) struct Pending {
 }
 
 impl Record {
+    /// Returns the file that was being applied when a migration of the store was killed.
+    pub(super) fn pending(
+        stack: &mut Stack,
+        guard: &Guard,
+        store: &Store,
+    ) -> Result<Option<Pending>> {
+        // Most databases are never migrated by us.
+        if !copy_path(stack, guard, store).exists() {
+            return Ok(None);
+        }
+        Ok(Self::read(stack, guard, store)?.pending)
+    }
+
     pub(super) fn read(stack: &mut Stack, guard: &Guard, store: &Store) -> Result<Self> {
         let path = copy_path(stack, guard, store);
         let mut record = match std::fs::read(&path) {

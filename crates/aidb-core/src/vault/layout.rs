@@ -158,9 +158,12 @@ impl Snapshot {
     /// [`Error::CouldNot`] if the manifest was written by a newer version of the format, [`Error::Io`] if it
     /// cannot be read though it is there.
     pub fn open(name: SnapshotName, path: PathBuf) -> Result<Option<Self>> {
-        let Some(summary) = read_head(&path.join("manifest.json"))? else {
+        let Some(mut summary) = read_head(&path.join("manifest.json"))? else {
             return Ok(None);
         };
+        if let Some(guard) = guard_of(&path) {
+            summary.guard = guard;
+        }
         if summary.format > FORMAT {
             return Err(Error::CouldNot {
                 what: format!(
@@ -242,14 +245,28 @@ impl Snapshot {
     /// [`Error::CouldNot`] if it can no longer be read as one.
     pub fn manifest(&self) -> Result<Manifest> {
         let file = self.path.join("manifest.json");
-        read_json(&file)?.ok_or_else(|| Error::CouldNot {
+        let mut manifest: Manifest = read_json(&file)?.ok_or_else(|| Error::CouldNot {
             what: format!(
                 "`{}` is missing or cannot be read as a manifest",
                 file.display()
             ),
             hint: None,
-        })
+        })?;
+        if let Some(guard) = guard_of(&self.path) {
+            manifest.settings.name.clone_from(&guard);
+            manifest.summary.guard = guard;
+        }
+        Ok(manifest)
     }
+}
+
+/// Returns the guard that a snapshot belongs to: the one whose folder it lies in. The manifest of one that was taken
+/// before its guard was renamed tells the former name.
+fn guard_of(snapshot: &Path) -> Option<String> {
+    let folder = snapshot.parent()?;
+    let is_staged = folder.parent()?.file_name()? == ".staging";
+    let name = folder.file_name()?.to_str()?;
+    (!is_staged && name != ".staging").then(|| name.to_owned())
 }
 
 /// Reads a JSON file; `None` if it is absent or no such document.

@@ -15,11 +15,12 @@ use super::publish::{sync_folder, write_json};
 use crate::capture::Root;
 use crate::capture::pin::sidecar;
 use crate::error::{Error, IoContext, Result};
+use crate::guard::Guard;
 use crate::judge::{self, Finding, FindingId, Occasion, Severity};
 use crate::look::observation::{GuardObservation, Place};
 use crate::look::scan::{self, Way, Where, companions, hash};
 use crate::look::{Depth, sqlite::Examiner};
-use crate::memory::Memory;
+use crate::memory::{Memory, Seen};
 use crate::report::Checked;
 
 /// What proving needs beside the snapshot.
@@ -66,6 +67,7 @@ pub fn prove(vault: &Vault, snapshot: &Snapshot, request: &Request) -> Result<Sn
         deadline: Instant::now() + request.deadline,
         place: Where::Ours,
         standing: None,
+        damage_stands: false,
         mount: manifest
             .settings
             .mount
@@ -179,6 +181,17 @@ fn refresh(manifest: &mut Manifest, data: &Path, databases: &[PathBuf]) -> Resul
     Ok(())
 }
 
+/// Returns when a store's main file had last been written to when it was captured.
+fn written_ns(guard: &Guard, store: &str, manifest: &Manifest) -> Option<i64> {
+    let store = guard.stores.iter().find(|s| s.name == store)?;
+    let file = scan::database_file(store)?;
+    let (_, entry) = manifest.files().find(|(path, _)| path.as_path() == file)?;
+    match &entry.kind {
+        Kind::File { source, .. } => Some(source.mtime_ns),
+        _ => None,
+    }
+}
+
 fn judge(
     snapshot: &Snapshot,
     manifest: &Manifest,
@@ -205,8 +218,11 @@ fn judge(
     let suspicious = drift.iter().find(|f| {
         matches!(
             f.id,
-            FindingId::ContractRowsShrunk | FindingId::ContractOtherDatabase
-        ) || (f.severity == Severity::Hold && !findings.iter().any(|g| g.id == f.id))
+            FindingId::ContractRowsShrunk
+                | FindingId::ContractOtherDatabase
+                | FindingId::ContractOlderCopy
+        ) && f.severity > Severity::Info
+            || (f.severity == Severity::Hold && !findings.iter().any(|g| g.id == f.id))
     });
     let path = snapshot.path.join("manifest.json");
     let manifest_blake3 = hash(&path).doing("read", &path)?;
@@ -223,7 +239,10 @@ fn judge(
             }
             .to_owned(),
             seen: match &s.database {
-                Some(database) => database.seen(),
+                Some(database) => Seen {
+                    written_ns: written_ns(guard, &s.name, manifest),
+                    ..database.seen()
+                },
                 None => s.seen().unwrap_or_default(),
             },
         });

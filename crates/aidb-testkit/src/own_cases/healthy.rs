@@ -6,7 +6,7 @@ use rusqlite::Connection;
 use rusqlite::types::Value;
 
 use super::Label::Forbidden;
-use super::{OwnCase, beside, insert, instance, main, patch, small, sql};
+use super::{OwnCase, backed_up, beside, insert, instance, main, patch, read_at, small, sql};
 
 pub(super) const CASES: &[OwnCase] = &[
     OwnCase::new("journal-zeroed-header", Forbidden, small, |data| {
@@ -110,6 +110,26 @@ pub(super) const CASES: &[OwnCase] = &[
             // Both copies have the same change counter: it begins anew in each.
             sql(&main(data), "UPDATE chat SET title = title || ' (read)'");
             compacted(data);
+        },
+    ),
+    OwnCase::new("backup-put-in-place", Forbidden, small, |data| {
+        backed_up(data, "copy.db");
+        std::fs::rename(data.join("copy.db"), main(data)).unwrap();
+    }),
+    OwnCase::new(
+        "installed-once-more",
+        Forbidden,
+        |data| {
+            std::fs::create_dir_all(data).unwrap();
+            instance("webui-0.6.38", &main(data), "nobody", 0, 0);
+        },
+        |data| {
+            // Other names, times and passwords under the same counters, and nothing of anybody's.
+            let counted = read_at(&main(data), 24, 4);
+            let statement = "CREATE TABLE later(x); DROP TABLE later; PRAGMA user_version = 1";
+            sql(&main(data), statement);
+            patch(&main(data), 24, &counted);
+            patch(&main(data), 92, &counted);
         },
     ),
     OwnCase::new("schema-cookie-counted-up", Forbidden, small, |data| {

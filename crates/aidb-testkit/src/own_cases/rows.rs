@@ -3,7 +3,7 @@
 use rusqlite::Connection;
 
 use super::Label::{Required, WithBaseline};
-use super::{OwnCase, insert, instance, main, small, sql};
+use super::{OwnCase, backed_up, insert, instance, main, patch, read_at, small, sql};
 
 const SHRUNK: &[&str] = &["contract.rows-shrunk"];
 
@@ -22,8 +22,44 @@ pub(super) const CASES: &[OwnCase] = &[
         |data| std::fs::rename(data.join("webui.db.old"), main(data)).unwrap(),
     ),
     OwnCase::new(
+        "an-older-copy-with-a-few-rows-less",
+        WithBaseline(&["contract.older-copy"]),
+        |data| {
+            small(data);
+            std::fs::copy(main(data), data.join("webui.db.old")).unwrap();
+            let db = Connection::open(main(data)).unwrap();
+            insert(&db, "chat", "later", 50_000_000);
+        },
+        |data| std::fs::rename(data.join("webui.db.old"), main(data)).unwrap(),
+    ),
+    OwnCase::new(
+        "an-older-backup-with-a-few-rows-less",
+        WithBaseline(&["contract.older-copy"]),
+        |data| {
+            small(data);
+            backed_up(data, "webui.db.old");
+            let db = Connection::open(main(data)).unwrap();
+            insert(&db, "chat", "later", 50_000_000);
+        },
+        |data| std::fs::rename(data.join("webui.db.old"), main(data)).unwrap(),
+    ),
+    OwnCase::new(
+        "another-database-that-counted-as-far",
+        WithBaseline(&["contract.other-database"]),
+        small,
+        |data| {
+            let counted = read_at(&main(data), 24, 4);
+            let cookie = read_at(&main(data), 40, 4);
+            std::fs::remove_file(main(data)).unwrap();
+            instance("webui-0.6.38", &main(data), "bob", 50, 200);
+            patch(&main(data), 24, &counted);
+            patch(&main(data), 92, &counted);
+            patch(&main(data), 40, &cookie);
+        },
+    ),
+    OwnCase::new(
         "accounts-gone-chats-left",
-        WithBaseline(SHRUNK),
+        Required(SHRUNK),
         small,
         |data| sql(&main(data), "DELETE FROM user"),
     ),

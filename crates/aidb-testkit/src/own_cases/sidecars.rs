@@ -3,7 +3,9 @@
 use std::path::Path;
 
 use super::Label::{Forbidden, Optional, Required, WithBaseline};
-use super::{OwnCase, beside, crash, killed_after, main, patch, read_at, small, sql};
+use super::{
+    OwnCase, beside, crash, killed_after, killed_after_unwritten, main, patch, read_at, small, sql,
+};
 
 const SPECIAL: &[&str] = &["store.special-file", "store.symlink"];
 
@@ -42,6 +44,64 @@ pub(super) const CASES: &[OwnCase] = &[
             );
         },
         |data| std::fs::rename(data.join("older"), beside(data, "-wal")).unwrap(),
+    ),
+    OwnCase::new(
+        "log-with-commits-deleted",
+        WithBaseline(&["sqlite.wal-missing"]),
+        with_log,
+        |data| std::fs::remove_file(beside(data, "-wal")).unwrap(),
+    ),
+    OwnCase::new(
+        "log-with-commits-emptied",
+        WithBaseline(&["sqlite.wal-missing"]),
+        with_log,
+        |data| {
+            std::fs::File::create(beside(data, "-wal")).unwrap();
+        },
+    ),
+    OwnCase::new(
+        "log-deleted-and-a-new-one-begun",
+        WithBaseline(&["sqlite.wal-missing"]),
+        with_log,
+        |data| {
+            std::fs::remove_file(beside(data, "-wal")).unwrap();
+            killed_after_unwritten(&main(data), "UPDATE chat SET title = title || ' 2'");
+        },
+    ),
+    OwnCase::new(
+        "log-deleted-and-the-application-ran",
+        WithBaseline(&["contract.older-copy", "sqlite.wal-missing"]),
+        |data| {
+            with_log(data);
+            killed_after(
+                &main(data),
+                "PRAGMA wal_autocheckpoint=0; INSERT INTO g1 SELECT zeroblob(5000) FROM chat",
+            );
+        },
+        |data| {
+            std::fs::remove_file(beside(data, "-wal")).unwrap();
+            sql(&main(data), "UPDATE chat SET title = title || ' 2'");
+        },
+    ),
+    OwnCase::new(
+        "log-checkpointed-when-it-was-closed",
+        Forbidden,
+        with_log,
+        |data| sql(&main(data), "SELECT count(*) FROM chat"),
+    ),
+    OwnCase::new(
+        "log-without-anything-new-deleted",
+        Forbidden,
+        |data| {
+            small(data);
+            sql(&main(data), "PRAGMA journal_mode=WAL");
+            killed_after(
+                &main(data),
+                "UPDATE chat SET title = title || ' 1'; PRAGMA wal_checkpoint(PASSIVE)",
+            );
+            assert!(beside(data, "-wal").exists());
+        },
+        |data| std::fs::remove_file(beside(data, "-wal")).unwrap(),
     ),
     OwnCase::new(
         "log-of-another-page-size",

@@ -2,7 +2,7 @@
 
 use std::process::Command;
 
-use aidb_testkit::{left_out, tree_state};
+use aidb_testkit::{Ran, Stack, left_out, tree_state};
 
 use crate::{SMALL, with};
 
@@ -10,8 +10,7 @@ use crate::{SMALL, with};
 #[test]
 fn a_take_on_a_full_disk_says_how_much_is_free_and_loses_nothing() {
     let stack = with(SMALL);
-    let vault = stack.vault();
-    std::fs::create_dir(&vault).unwrap();
+    std::fs::create_dir(stack.vault()).unwrap();
     let script = r#"
         mount -t tmpfs -o size=4m vault "$VAULT" || exit 100
         aidb take; echo "first: $?"
@@ -26,6 +25,72 @@ fn a_take_on_a_full_disk_says_how_much_is_free_and_loses_nothing() {
         rm "$DATA/uploads/large"
         aidb take; echo "third: $?"
     "#;
+    let uploads = tree_state(&stack.data().join("uploads"));
+    let Some(ran) = alone(&stack, script) else {
+        return;
+    };
+    insta::assert_snapshot!(ran, @"
+    kept open-webui/000001-TIME-manual  5 files, 632 KiB, SIZE written, proven, in TIME
+    first: 0
+    second: 3
+    untouched
+    .lock
+    ok    open-webui/000001-TIME-manual
+    verify: 0
+    list: 0
+    kept open-webui/000002-TIME-manual  5 files, 632 KiB, SIZE written, proven, in TIME
+    third: 0
+    --- stderr
+    error: cannot take a snapshot of `open-webui`
+      caused by: the disk of the vault `~/vault` is full, found N MiB free; nothing was kept, and nothing was lost
+      hint: free some space, lower `keep`, or move `vault`
+    --- status 0
+    ");
+    let uploads_now = tree_state(&stack.data().join("uploads"));
+    assert_eq!(uploads.len(), uploads_now.len());
+}
+
+/// A private copy needs room. Where the vault's disk has none, the state folder's may; where neither has, the bytes are
+/// read as they lie, and that is said.
+#[test]
+fn a_check_on_full_disks_looks_elsewhere_and_then_at_the_bytes_in_place() {
+    let stack = with(SMALL);
+    std::fs::create_dir(stack.vault()).unwrap();
+    let script = r#"
+        mount -t tmpfs -o size=1m vault "$VAULT" || exit 100
+        aidb check; echo "state folder: $?"
+        mkdir -p "$HOME/.local/state/aidb"
+        mount -t tmpfs -o size=1m state "$HOME/.local/state/aidb" || exit 100
+        aidb check; echo "in place: $?"
+        aidb-precheck check --at start open-webui > /dev/null; echo "start: $?"
+        truncate -s -8192 "$DATA/webui.db"
+        aidb-precheck check --at start open-webui | grep -o 'cut off.*'; echo "damaged"
+        ls -A "$VAULT/.staging"
+    "#;
+    let Some(ran) = alone(&stack, script) else {
+        return;
+    };
+    insta::assert_snapshot!(ran, @"
+    ok    open-webui/chats  612 KiB, 26 tables, 14 chat, 4 user, full check ok
+    ok    open-webui/uploads  read
+    ok    open-webui/vectors  not there yet
+    state folder: 0
+    warn  open-webui/chats  there is too little room for a private copy: only its bytes were checked  [space.low]
+          a private copy needs 65 MiB, found N MiB free in `~/vault`
+    ok    open-webui/uploads  read
+    ok    open-webui/vectors  not there yet
+    in place: 0
+    start: 0
+    cut off  [sqlite.truncated]
+    damaged
+    .lock
+    --- stderr
+    --- status 0
+    ");
+}
+
+/// Runs a script in a mount namespace of its own; `None`, loudly, where that cannot be done.
+fn alone(stack: &Stack, script: &str) -> Option<Ran> {
     let mut unshare = Command::new("unshare");
     unshare.args([
         "--user",
@@ -51,38 +116,20 @@ fn a_take_on_a_full_disk_says_how_much_is_free_and_loses_nothing() {
         .env_clear()
         .envs(bare.get_envs().filter_map(|(k, v)| Some((k, v?))))
         .env("PATH", path)
-        .env("VAULT", &vault)
+        .env("VAULT", stack.vault())
         .env("DATA", stack.data())
         .current_dir(stack.home());
-    let uploads = tree_state(&stack.data().join("uploads"));
     let Ok(output) = unshare.output() else {
-        return left_out("the full disk", "`unshare` is not installed");
+        left_out("the full disk", "`unshare` is not installed");
+        return None;
     };
     if !matches!(output.status.code(), Some(0)) {
-        return left_out("the full disk", &String::from_utf8_lossy(&output.stderr));
+        left_out("the full disk", &String::from_utf8_lossy(&output.stderr));
+        return None;
     }
-    let ran = stack.ran(Command::new("printf").arg("%s").arg(format!(
+    Some(stack.ran(Command::new("printf").arg("%s").arg(format!(
         "{}--- stderr\n{}",
         String::from_utf8_lossy(&output.stdout),
         String::from_utf8_lossy(&output.stderr)
-    )));
-    insta::assert_snapshot!(ran, @"
-    kept open-webui/000001-TIME-manual  5 files, 632 KiB, SIZE written, proven, in TIME
-    first: 0
-    second: 3
-    untouched
-    .lock
-    ok    open-webui/000001-TIME-manual
-    verify: 0
-    list: 0
-    kept open-webui/000002-TIME-manual  5 files, 632 KiB, SIZE written, proven, in TIME
-    third: 0
-    --- stderr
-    error: cannot take a snapshot of `open-webui`
-      caused by: the disk of the vault `~/vault` is full, found N MiB free; nothing was kept, and nothing was lost
-      hint: free some space, lower `keep`, or move `vault`
-    --- status 0
-    ");
-    let uploads_now = tree_state(&stack.data().join("uploads"));
-    assert_eq!(uploads.len(), uploads_now.len());
+    ))))
 }

@@ -4,21 +4,25 @@ use std::fs::File;
 use std::io;
 use std::path::Path;
 
-use super::{
-    Facts, Files, Fits, JournalState, MainFile, Problem, ReadAt, WalState, read as read_files,
-};
+use super::{Facts, Files, Fits, JournalState, MainFile, Problem, ReadAt, WalState};
 use crate::capture::pin::sidecar;
 use crate::look::observation::{Database, Form, Journal, Log};
+use crate::memory::Counters;
 
 /// Reads a private copy and its companions.
 pub fn read(path: &Path) -> io::Result<Database> {
     let main = File::open(path)?;
     let wal = open_if_there(&sidecar(path, "-wal"))?;
     let journal = open_if_there(&sidecar(path, "-journal"))?;
-    let facts = read_files(&Files {
-        main: Some(&main),
-        wal: wal.as_ref().map(|f| f as &dyn ReadAt),
-        journal: journal.as_ref().map(|f| f as &dyn ReadAt),
+    read_files(&main, wal.as_ref(), journal.as_ref())
+}
+
+/// Reads open files of which nobody writes to the main one.
+pub fn read_files(main: &File, wal: Option<&File>, journal: Option<&File>) -> io::Result<Database> {
+    let facts = super::read(&Files {
+        main: Some(main),
+        wal: wal.map(|f| f as &dyn ReadAt),
+        journal: journal.map(|f| f as &dyn ReadAt),
     });
     if let MainFile::Unreadable { why } = &facts.main {
         return Err(io::Error::other(why.clone()));
@@ -56,7 +60,13 @@ fn observation(facts: &Facts) -> Database {
         is_wal: header.is_some_and(super::Header::is_wal),
         change_counter: header.map_or(0, |h| h.change_counter),
         schema_cookie: header.map_or(0, |h| h.schema_cookie),
+        last_commit: facts.current.as_ref().map(|h| Counters {
+            change: h.change_counter,
+            schema: h.schema_cookie,
+        }),
+        written_ns: None,
         blake3: None,
+        main_blake3: None,
         tables,
         never_initialised: facts.never_initialised() && !facts.was_emptied(),
         was_emptied: facts.was_emptied(),
@@ -125,6 +135,7 @@ fn log(facts: &Facts) -> Log {
     Log {
         committed_frames: wal.committed_frames,
         salts: wal.salts,
+        waits: wal.waits,
         foreign: no(&wal.fits),
         torn,
     }

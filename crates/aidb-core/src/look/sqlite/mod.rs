@@ -195,6 +195,7 @@ pub fn read(files: &Files<'_>) -> Facts {
     let mut look = View::new(&seen);
     if let Some(file) = files.wal.filter(|_| wal.has_commits()) {
         let index = &wal_index;
+        wal.waits = wal::waits(files.main, file, &wal, index);
         let with_log = View::new(&view::Seen {
             log: Some((Layer { file, index }, &wal)),
             ..seen

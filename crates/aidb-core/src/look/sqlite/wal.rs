@@ -92,6 +92,8 @@ pub struct WalFacts {
     /// Whether those bytes begin a frame of this generation that would have ended a transaction. With 24 bytes, a killed
     /// process leaves that; with more, the disk was full or the file was cut.
     pub partial_commit: bool,
+    /// Whether it holds a committed page that the main file does not have like this: what would be lost with it.
+    pub waits: bool,
     /// Change counter in the oldest committed copy of page 1.
     pub first_change_counter: Option<u32>,
     /// Change counter in the newest committed copy of page 1.
@@ -334,6 +336,30 @@ fn checksum(sums: [u32; 2], bytes: &[u8], big_endian: bool) -> [u32; 2] {
     } else {
         run(sums, bytes, u32::from_le_bytes)
     }
+}
+
+/// Returns whether the main file lacks what the log holds of any page as of the last commit. Once all of it was
+/// checkpointed the log may go without a loss, and a writer may start it anew.
+pub(super) fn waits(
+    main: Option<&dyn ReadAt>,
+    log: &dyn ReadAt,
+    facts: &WalFacts,
+    index: &Index,
+) -> bool {
+    let size = facts.page_size as usize;
+    let (mut ours, mut theirs) = (vec![0; size], vec![0; size]);
+    index
+        .iter()
+        // Pages behind the end of the database were cut off by a later commit.
+        .filter(|(number, _)| **number <= facts.pages)
+        .any(|(number, at)| {
+            let offset = u64::from(number - 1) * u64::from(facts.page_size);
+            let have = main.map_or(Ok(0), |main| main.read_full_at(offset, &mut theirs));
+            let want = log.read_full_at(*at, &mut ours);
+            // What cannot be read is not known to be in the main file.
+            !matches!((have, want), (Ok(have), Ok(want)) if have == size && want == size)
+                || ours != theirs
+        })
 }
 
 /// Returns whether the log belongs to a main file with this header, as far as the headers tell. `No` is certain:

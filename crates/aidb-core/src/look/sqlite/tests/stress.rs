@@ -5,6 +5,7 @@ use rusqlite::Connection;
 
 use super::super::Fits;
 use super::{Bench, by_sqlite, by_us};
+use crate::memory::Counters;
 
 const STEPS: &[&str] = &[
     "INSERT INTO a(b) SELECT zeroblob(3000) FROM (SELECT 1 UNION SELECT 2 UNION SELECT 3)",
@@ -65,6 +66,7 @@ proptest! {
                 "PRAGMA auto_vacuum=2; PRAGMA journal_mode=WAL; CREATE TABLE a(id INTEGER PRIMARY KEY, b);",
             )
             .unwrap();
+        let mut counted = Counters { change: 0, schema: 0 };
         let mut connections = [Some(open()), Some(open()), None];
         for (step, who) in steps {
             // Closed ones open, and the last step closes: the journal mode changes only while nobody else is there.
@@ -89,6 +91,11 @@ proptest! {
             prop_assert!(!facts.wal.is_torn(), "{:?}", facts.wal);
             prop_assert!(!facts.journal.torn && !facts.truncated);
             prop_assert_eq!(by_us(&facts), by_sqlite(&bytes));
+            if let Some(header) = &facts.current {
+                let now = Counters { change: header.change_counter, schema: header.schema_cookie };
+                prop_assert!(now.change >= counted.change && now.schema >= counted.schema, "{counted:?}, {now:?}");
+                counted = now;
+            }
         }
     }
 }
