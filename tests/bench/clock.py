@@ -3,6 +3,7 @@
 import os
 import statistics
 import subprocess
+import tempfile
 import time
 from dataclasses import dataclass
 
@@ -12,24 +13,30 @@ class Ran:
     """A process that has ended."""
 
     seconds: float
-    peak_bytes: int  # the largest resident set of it or of one that it waited for
     out: str
 
 
 def run(command, statuses=(0,), **more):
     """Runs a command to its end; says all that it printed if its status is not among those expected."""
-    read, write = os.pipe()
     began = time.monotonic()
-    process = subprocess.Popen([str(c) for c in command], stdout=write, stderr=subprocess.STDOUT, **more)
-    os.close(write)
-    with os.fdopen(read, errors="replace") as pipe:
-        out = pipe.read()
-    _, status, usage = os.wait4(process.pid, 0)
+    ended = subprocess.run(
+        [str(c) for c in command], stdout=subprocess.PIPE, stderr=subprocess.STDOUT, errors="replace", **more
+    )
     seconds = time.monotonic() - began
-    process.returncode = os.waitstatus_to_exitcode(status)
-    if process.returncode not in statuses:
-        raise SystemExit(f"{' '.join(str(c) for c in command)}\nended with {process.returncode}:\n{out}")
-    return Ran(seconds, usage.ru_maxrss * 1024, out)
+    if ended.returncode not in statuses:
+        said = f"{' '.join(str(c) for c in command)}\nended with {ended.returncode}:\n{ended.stdout}"
+        raise SystemExit(said)
+    return Ran(seconds, ended.stdout)
+
+
+def peak_bytes(command, **more):
+    """Returns the largest resident set of a command, or of a process that it waited for.
+
+    GNU time starts it: what this program starts itself is counted with the memory of this program, because the
+    kernel keeps the high-water mark across `exec`."""
+    with tempfile.NamedTemporaryFile("r") as told_kib:
+        run(["/usr/bin/time", "-q", "-f", "%M", "-o", told_kib.name, *command], **more)
+        return int(told_kib.read()) * 1024
 
 
 def median(times, once, before=lambda: None):

@@ -13,6 +13,7 @@ PACKAGES = {
     "borg": "borgbackup",
     "rsync": "rsync",
     "xz": "xz-utils",
+    "time": "time",
     "mkfs.btrfs": "btrfs-progs",
     "mkfs.xfs": "xfsprogs",
     "filefrag": "e2fsprogs",

@@ -255,7 +255,7 @@ def archive(disk, tools, sizes):
     ours = tool.run("archive")
     made = next((home / "vault" / "webui" / "archive").glob("*.tar.xz"))
     size, peer = made.stat().st_size, pathlib.Path(f"{tar}.1.xz").stat().st_size
-    figure = f"{told(ours.seconds)}, {clock.size(size)}, peak {clock.size(ours.peak_bytes)}"
+    figure = f"{told(ours.seconds)}, {clock.size(size)}"
     peers = f"`xz -6 -T2` {told(theirs)} ({ours.seconds / theirs:.2f}x), `xz -6` {clock.size(peer)} ({size / peer:.3f}x)"
     reached = size <= 1.02 * peer and ours.seconds <= 1.05 * theirs
     yield Row("`archive`, read back and all", disk.kind, figure, peers, "size <= 1.02x `xz -6`, time <= 1.05x `xz -6 -T2`", reached)
@@ -273,10 +273,8 @@ def many_snapshots(disk, tools, sizes):
         (data / "note.txt").write_text(f"note {number}\n")
         tool.run("take")
     for verb in [["list"], ["prune", "--dry-run"]]:
-        ran = [tool.run(*verb) for _ in range(sizes.runs)]
-        ours = statistics.median(r.seconds for r in ran)
-        peak = max(r.peak_bytes for r in ran)
-        figure = f"{told(ours)}, peak {clock.size(peak)}"
+        ours = clock.median(sizes.runs, lambda: tool.run(*verb))
+        figure = f"{told(ours)}, peak {clock.size(tool.peak_bytes(*verb))}"
         yield Row(f"`{' '.join(verb)}`, {sizes.snapshots} snapshots", disk.kind, figure, "", "< 1 s", ours < 1)
 
 
@@ -313,10 +311,10 @@ def memory(disk, tools, sizes):
     store.database(data / "webui.db", sizes.large_bytes, "wal")
     tool = Tool(tools, store.settings(home / "stack.json", home / "vault", {"webui": store.guarded_database(data)}))
     verbs = [["take", "--unproven", "--reason", "stop"], ["prove"], ["list"], ["verify"], ["verify", "--read-all"], ["diff", "webui"]]
-    peaks = {" ".join(verb): tool.run(*verb).peak_bytes for verb in verbs}
-    peaks["check"] = tool.run("check", tool="aidb-precheck").peak_bytes
-    peaks["status"] = tool.run("status", tool="aidb-monitor").peak_bytes
-    peaks["restore"] = tool.run("restore", "webui").peak_bytes
+    peaks = {" ".join(verb): tool.peak_bytes(*verb) for verb in verbs}
+    peaks["check"] = tool.peak_bytes("check", tool="aidb-precheck")
+    peaks["status"] = tool.peak_bytes("status", tool="aidb-monitor")
+    peaks["restore"] = tool.peak_bytes("restore", "webui")
     most = max(peaks, key=peaks.get)
     said = ", ".join(f"`{verb}` {clock.size(peak)}" for verb, peak in peaks.items())
     work = f"memory at {clock.size(sizes.large_bytes)}"

@@ -15,8 +15,17 @@ class Tool:
 
     def run(self, *words, tool="aidb-snapshot", statuses=(0,)):
         """Runs a verb to its end."""
-        command = [self.folder / tool, *words, "--config", self.settings]
-        return clock.run(command, statuses, env={"HOME": str(self.settings.parent), "PATH": "/usr/bin:/bin"})
+        return clock.run(self.command(tool, words), statuses, env=self.environment())
+
+    def peak_bytes(self, *words, tool="aidb-snapshot"):
+        """Runs a verb to its end, and returns the largest resident set of any of its processes."""
+        return clock.peak_bytes(self.command(tool, words), env=self.environment())
+
+    def command(self, tool, words):
+        return [self.folder / tool, *words, "--config", self.settings]
+
+    def environment(self):
+        return {"HOME": str(self.settings.parent), "PATH": "/usr/bin:/bin"}
 
     def json(self, *words, statuses=(0,)):
         """Returns the document that a verb prints."""
