@@ -2,6 +2,7 @@
 
 pub mod common;
 pub mod generate;
+pub mod progress;
 pub mod render;
 pub mod snapshots;
 pub mod table;

@@ -1,6 +1,6 @@
 //! Snapshots as people and programs read them.
 
-use aidb_core::vault::Snapshot;
+use aidb_core::vault::{Archive, Snapshot};
 use serde_json::{Value, json};
 
 /// Returns a snapshot as `--json` shows it.
@@ -44,5 +44,35 @@ pub fn state(snapshot: &Snapshot) -> &'static str {
         (Some(_), _, None) => "proven",
         (None, Some(_), _) => "refused",
         (None, None, _) => "unproven",
+    }
+}
+
+/// Returns an archive as `--json` shows it.
+#[must_use]
+pub fn archived(archive: &Archive) -> Value {
+    let head = archive.head().ok();
+    let summary = head.as_ref().map(|h| &h.summary);
+    json!({
+        "id": archive.id(),
+        "guard": archive.guard,
+        "archive": archive.path,
+        "archive_bytes": archive.size_bytes,
+        "reason": archive.name.reason(),
+        "taken_at": summary.map(|s| s.taken_at),
+        "proven": head.is_some() && !archive.damaged,
+        "damaged": archive.damaged,
+        "files": summary.map(|s| s.files),
+        "size_bytes": summary.map(|s| s.size_bytes),
+        "image": summary.and_then(|s| s.pairing.image.clone()),
+    })
+}
+
+/// Returns one word for what an archive is worth.
+#[must_use]
+pub fn state_of_archive(archive: &Archive) -> &'static str {
+    if archive.damaged {
+        "damaged"
+    } else {
+        "archive"
     }
 }

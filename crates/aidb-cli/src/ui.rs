@@ -77,6 +77,12 @@ impl Ui {
         self.common.json
     }
 
+    /// Returns what is told how far long work has come; it shows a bar on a terminal.
+    #[must_use]
+    pub fn progress(&self) -> Box<dyn aidb_core::progress::Progress> {
+        crate::progress::shown(&self.common)
+    }
+
     /// Returns whether each step is to be said.
     #[must_use]
     pub fn is_verbose(&self) -> bool {

@@ -19,13 +19,33 @@ use crate::rename;
 use crate::settings::{Environment, Settings};
 use crate::systemd::UserManager;
 use crate::vault::take::nearest_existing;
-use crate::vault::{Snapshot, SnapshotName, Vault};
+use crate::vault::{Archive, Snapshot, SnapshotName, Vault, archive};
 
 /// How many snapshots that nobody has proven are looked at for data.
 const MOST_UNPROVEN: usize = 8;
 
 /// How much memory the process that examines a copy may map, bytes.
 const EXAMINER_MEMORY_BYTES: u64 = 512 << 20;
+
+/// What a name on the command line means.
+#[derive(Debug)]
+pub enum Kept {
+    /// A folder of plain files.
+    Snapshot(Box<Snapshot>),
+    /// An archive.
+    Archive(Archive),
+}
+
+impl Kept {
+    /// Returns the id that users and programs know.
+    #[must_use]
+    pub fn id(&self) -> String {
+        match self {
+            Self::Snapshot(snapshot) => snapshot.id(),
+            Self::Archive(archive) => archive.id(),
+        }
+    }
+}
 
 /// Everything that the tools work on.
 #[derive(Debug)]
@@ -294,6 +314,67 @@ impl Stack {
                 hint: Some("write more of it".into()),
             }),
         }
+    }
+
+    /// Returns the snapshot or archive that a name means: `GUARD/ID`, an unambiguous prefix of it, or `GUARD`. An id that
+    /// ends in `.tar.xz` is an archive's; any other one is, where no snapshot of that name is left.
+    ///
+    /// # Errors
+    /// As [`Self::snapshot`].
+    pub fn kept(&self, name: &str) -> Result<Kept> {
+        let archive_id = name.strip_suffix(archive::SUFFIX);
+        let missing = match (archive_id, self.snapshot(name)) {
+            (None, Ok(snapshot)) => return Ok(Kept::Snapshot(Box::new(snapshot))),
+            (_, Err(e @ Error::Usage { .. })) => e,
+            (_, Err(e)) => return Err(e),
+            (Some(id), Ok(_)) => Error::Usage {
+                what: format!("there is no archive `{id}{}`", archive::SUFFIX),
+                hint: None,
+            },
+        };
+        let Some((guard, id)) = archive_id.unwrap_or(name).split_once('/') else {
+            return Err(missing);
+        };
+        let guard = match self.settings.select_one(guard) {
+            Ok(guard) => guard.name.clone(),
+            Err(_) => guard.to_owned(),
+        };
+        let mut fitting = self.vault.archives(&guard)?;
+        fitting.retain(|a| a.name.fits(id));
+        if let Some(exact) = fitting
+            .iter()
+            .position(|a| a.name.sequence.to_string() == id)
+        {
+            fitting = vec![fitting.swap_remove(exact)];
+        }
+        match fitting.len() {
+            1 => Ok(Kept::Archive(fitting.remove(0))),
+            _ => Err(missing),
+        }
+    }
+
+    /// Returns a guard that only the vault knows, as its newest snapshot or archive tells: to restore elsewhere.
+    /// Nothing of what it says about this machine may be believed.
+    ///
+    /// # Errors
+    /// [`Error::Usage`] if the vault does not know it.
+    pub fn guard_in_vault(&self, name: &str) -> Result<Guard> {
+        let unknown = || Error::Usage {
+            what: format!(
+                "no guard `{}`, in the settings or in the vault",
+                name.escape_debug()
+            ),
+            hint: None,
+        };
+        if !self.vault.guards()?.iter().any(|g| g == name) {
+            return Err(unknown());
+        }
+        if let Some(newest) = self.vault.each_snapshot(name)?.next_back() {
+            return Ok(newest?.manifest()?.settings);
+        }
+        let archives = self.vault.archives(name)?;
+        let newest = archives.last().ok_or_else(unknown)?;
+        Ok(newest.manifest()?.0.settings)
     }
 
     /// Returns the snapshots that are named; without a name, all in the vault that are wanted.

@@ -4,8 +4,10 @@ use aidb_cli::table::columns;
 use aidb_cli::text::{ago, count, plain, size, when};
 use aidb_cli::{Common, Ui, snapshots};
 use aidb_core::judge::Verdict;
-use aidb_core::stack::Stack;
-use aidb_core::vault::manifest::Kind;
+use aidb_core::stack::{Kept, Stack};
+use aidb_core::vault::Archive;
+use aidb_core::vault::manifest::{Entry, Kind};
+use aidb_core::vault::proof::Proof;
 use jiff::Timestamp;
 use serde_json::json;
 
@@ -67,6 +69,22 @@ pub fn list(common: &Common, args: &ListArgs, ui: &mut Ui) -> anyhow::Result<Ver
             ]);
             documents.push(snapshots::document(&snapshot));
         }
+        for archive in stack.vault.archives(name)? {
+            let head = archive.head().ok();
+            let taken_at = head.as_ref().map(|h| h.summary.taken_at);
+            rows.push(vec![
+                archive.id(),
+                taken_at.map(when).unwrap_or_default(),
+                taken_at.map(|at| ago(at, now)).unwrap_or_default(),
+                match head {
+                    Some(_) => snapshots::state_of_archive(&archive).to_owned(),
+                    None => "damaged".to_owned(),
+                },
+                size(archive.size_bytes),
+                String::new(),
+            ]);
+            documents.push(snapshots::archived(&archive));
+        }
     }
     if ui.is_json() {
         ui.document(&json!({ "schema": 1, "tool": "aidb-snapshot", "verdict": Verdict::Pass, "snapshots": documents }));
@@ -84,7 +102,10 @@ pub fn list(common: &Common, args: &ListArgs, ui: &mut Ui) -> anyhow::Result<Ver
 
 pub fn show(common: &Common, args: &ShowArgs, ui: &mut Ui) -> anyhow::Result<Verdict> {
     let stack = Stack::open(common.config.as_deref())?;
-    let snapshot = stack.snapshot(&args.snapshot)?;
+    let snapshot = match stack.kept(&args.snapshot)? {
+        Kept::Snapshot(snapshot) => *snapshot,
+        Kept::Archive(archive) => return show_archive(&archive, ui),
+    };
     let manifest = snapshot.manifest()?;
     if ui.is_json() {
         let mut document = snapshots::document(&snapshot);
@@ -119,13 +140,56 @@ pub fn show(common: &Common, args: &ShowArgs, ui: &mut Ui) -> anyhow::Result<Ver
         ),
         ("folder", snapshot.path.to_string_lossy().into_owned()),
     ];
+    print_facts(facts, ui);
+    print_content(snapshot.proof.as_ref(), &manifest.entries, ui);
+    Ok(Verdict::Pass)
+}
+
+fn show_archive(archive: &Archive, ui: &Ui) -> anyhow::Result<Verdict> {
+    let (manifest, proof) = archive.manifest()?;
+    if ui.is_json() {
+        let mut document = snapshots::archived(archive);
+        document["entries"] = serde_json::to_value(&manifest.entries)?;
+        ui.document(&json!({ "schema": 1, "tool": "aidb-snapshot", "verdict": Verdict::Pass, "snapshots": [document] }));
+        return Ok(Verdict::Pass);
+    }
+    let summary = &manifest.summary;
+    let facts = [
+        ("archive", archive.id()),
+        (
+            "taken",
+            format!("{} ({})", when(summary.taken_at), summary.reason),
+        ),
+        ("state", snapshots::state_of_archive(archive).to_owned()),
+        ("image", summary.pairing.image.clone().unwrap_or_default()),
+        (
+            "files",
+            format!(
+                "{}, {}, as {}",
+                count(summary.files, "file"),
+                size(summary.size_bytes),
+                size(archive.size_bytes)
+            ),
+        ),
+        ("file", archive.path.to_string_lossy().into_owned()),
+    ];
+    print_facts(facts, ui);
+    print_content(Some(&proof), &manifest.entries, ui);
+    Ok(Verdict::Pass)
+}
+
+fn print_facts<const N: usize>(facts: [(&str, String); N], ui: &Ui) {
     let rows: Vec<Vec<String>> = facts
         .into_iter()
         .filter(|(_, v)| !v.is_empty())
         .map(|(k, v)| vec![k.to_owned(), plain(&v)])
         .collect();
     ui.line(columns(&rows).trim_end());
-    for store in snapshot.proof.iter().flat_map(|p| &p.stores) {
+}
+
+/// Prints what the proof saw, and every file.
+fn print_content(proof: Option<&Proof>, entries: &[Entry], ui: &Ui) {
+    for store in proof.iter().flat_map(|p| &p.stores) {
         let rows: Vec<String> = store
             .seen
             .rows
@@ -133,15 +197,18 @@ pub fn show(common: &Common, args: &ShowArgs, ui: &mut Ui) -> anyhow::Result<Ver
             .filter(|(_, n)| **n > 0)
             .map(|(t, n)| format!("{n} {t}"))
             .collect();
+        let rows = if rows.is_empty() {
+            String::new()
+        } else {
+            format!(": {}", rows.join(", "))
+        };
         ui.line(plain(&format!(
-            "{} ({} check): {}",
-            store.name,
-            store.checked,
-            rows.join(", ")
+            "{} ({} check){rows}",
+            store.name, store.checked
         )));
     }
     let mut files = vec![["SIZE", "MODE", "PATH"].map(str::to_owned).to_vec()];
-    for entry in &manifest.entries {
+    for entry in entries {
         let kind = match &entry.kind {
             Kind::File { size_bytes, .. } => size(*size_bytes),
             Kind::Folder => "folder".to_owned(),
@@ -156,5 +223,4 @@ pub fn show(common: &Common, args: &ShowArgs, ui: &mut Ui) -> anyhow::Result<Ver
         ]);
     }
     ui.line(columns(&files).trim_end());
-    Ok(Verdict::Pass)
 }

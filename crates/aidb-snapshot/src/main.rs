@@ -1,6 +1,9 @@
 //! `aidb-snapshot` keeps a guard's data, proves what it kept, and brings it back.
 
+mod archive;
+mod choose;
 mod list;
+mod port;
 mod prove;
 mod prune;
 mod restore;
@@ -44,6 +47,15 @@ enum Verb {
     Undo(restore::UndoArgs),
     /// Remove the snapshots that no rule keeps
     Prune(prune::Args),
+    /// Write the newest proven snapshot as one independent file, and read it back
+    ///
+    /// A `.tar.xz` of real bytes in the vault's `archive/` folder, which may be another disk. It works at idle priority, and
+    /// keeps the newest ones (`keep.archives`).
+    Archive(archive::Args),
+    /// Write a snapshot to a file, for another machine
+    Export(port::ExportArgs),
+    /// Bring in a file that `export` or `archive` wrote, and prove it anew
+    Import(port::ImportArgs),
 }
 
 fn main() -> ExitCode {
@@ -64,5 +76,8 @@ fn main() -> ExitCode {
         Verb::Restore(args) => restore::restore(common, args, ui),
         Verb::Undo(args) => restore::undo(common, args, ui),
         Verb::Prune(args) => prune::prune(common, args, ui),
+        Verb::Archive(args) => archive::archive(common, args, ui),
+        Verb::Export(args) => port::export(common, args, ui),
+        Verb::Import(args) => port::import(common, args, ui),
     })
 }

@@ -71,7 +71,8 @@ pub fn prove_one(
     if let Some(proof) = outcome
         .proof
         .as_ref()
-        .filter(|_| outcome.suspicious().is_none())
+        // Rows of another machine are no baseline of this one.
+        .filter(|_| outcome.suspicious().is_none() && !outcome.summary.imported)
     {
         let seen = proof.stores.iter().filter(|s| s.checked == "full");
         stack.remember_capture(

@@ -14,6 +14,8 @@ use aidb_core::vault::Snapshot;
 use aidb_core::vault::lock::{Lock, Mode};
 use aidb_core::vault::restore::{self, Options, Plan, Restored, put_aside};
 use anyhow::Context as _;
+
+use crate::choose::{Ready, choose, ready, with_archive};
 use jiff::Timestamp;
 use jiff::tz::TimeZone;
 use serde_json::json;
@@ -96,23 +98,22 @@ fn time(text: &str) -> Result<Timestamp, String> {
 
 pub fn restore(common: &Common, args: &RestoreArgs, ui: &mut Ui) -> anyhow::Result<Verdict> {
     let mut stack = Stack::open(common.config.as_deref())?;
-    let guards = match &args.guard {
-        Some(name) => stack.guards_past_or_present(std::slice::from_ref(name))?,
-        None => stack.guards(&[])?,
-    };
-    // All are chosen before any is touched: half a stack of one moment and half of another helps nobody.
-    let mut chosen = Vec::new();
+    let guards = guards(&stack, args)?;
+    // All are chosen and unpacked before any is touched: half a stack of one moment and half of another helps nobody.
+    let mut all = Vec::new();
     for guard in &guards {
-        chosen.push((guard, choose(&stack, guard, args)?));
+        let kept = choose(&stack, guard, args.snapshot.as_deref(), args.before)?;
+        let id = kept.id();
+        let ready = ready(&stack, guard, kept, &args.only, !args.dry_run, ui)
+            .with_context(|| format!("cannot restore `{}` from `{id}`", guard.name))?;
+        all.push(ready);
     }
-    let mut documents = Vec::new();
-    for (guard, snapshot) in chosen {
-        documents.push(
-            restore_one(&mut stack, guard, &snapshot, args, ui).with_context(|| {
-                format!("cannot restore `{}` from `{}`", guard.name, snapshot.id())
-            })?,
-        );
-    }
+    let documents = if args.dry_run {
+        let plans = all.iter().map(|ready| plan_one(ready, args, ui));
+        plans.collect::<anyhow::Result<Vec<_>>>()?
+    } else {
+        restore_all(&mut stack, &all, args, ui)?
+    };
     if ui.is_json() {
         ui.document(&json!({ "schema": 1, "tool": "aidb-snapshot", "verdict": Verdict::Pass, "dry_run": args.dry_run,
             "restored": documents }));
@@ -120,89 +121,137 @@ pub fn restore(common: &Common, args: &RestoreArgs, ui: &mut Ui) -> anyhow::Resu
     Ok(Verdict::Pass)
 }
 
-fn choose(stack: &Stack, guard: &Guard, args: &RestoreArgs) -> aidb_core::Result<Snapshot> {
-    if let Some(id) = &args.snapshot {
-        let Some((of, id)) = id.split_once('/') else {
-            return stack.snapshot(&format!("{}/{id}", guard.name));
-        };
-        // Another guard's snapshot with the same number is not what was meant.
-        if of != guard.name
-            && stack
-                .settings
-                .select_one(of)
-                .map_or(true, |g| g.name != guard.name)
-        {
-            return Err(Error::Usage {
-                what: format!("`{of}/{id}` is no snapshot of `{}`", guard.name),
-                hint: Some(format!("`aidb list {}` shows what there is", guard.name)),
-            });
-        }
-        return stack.snapshot(&format!("{}/{id}", guard.name));
-    }
-    let wanted =
-        |s: &Snapshot| s.is_good() && args.before.is_none_or(|before| s.summary.taken_at < before);
-    let newest = stack
-        .vault
-        .each_snapshot(&guard.name)?
-        .rev()
-        .find(|s| s.as_ref().map_or(true, wanted))
-        .transpose()?;
-    newest.ok_or_else(|| Error::CouldNot {
-        what: match args.before {
-            Some(before) => format!(
-                "`{}` has no proven snapshot from before {}",
-                guard.name,
-                when(before)
-            ),
-            None => format!("`{}` has no proven snapshot", guard.name),
+fn guards(stack: &Stack, args: &RestoreArgs) -> aidb_core::Result<Vec<Guard>> {
+    let Some(name) = &args.guard else {
+        return stack.guards(&[]);
+    };
+    match stack.guards_past_or_present(std::slice::from_ref(name)) {
+        // Where only the vault knows a guard, as after an import, the place for its files has to be named.
+        Err(e @ Error::Usage { .. }) => match stack.guard_in_vault(name) {
+            Ok(guard) if args.to.is_some() => Ok(vec![guard]),
+            Ok(_) => Err(Error::Usage {
+                what: format!("`{name}` is kept in the vault, and is no guard of this machine"),
+                hint: Some("name a new folder for its files with `--to`".into()),
+            }),
+            Err(_) => Err(e),
         },
-        hint: Some(format!(
-            "`aidb list {}` shows what there is; `--snapshot ID` takes any of it",
-            guard.name
-        )),
-    })
+        other => other,
+    }
+}
+
+fn plan_one(ready: &Ready, args: &RestoreArgs, ui: &Ui) -> anyhow::Result<serde_json::Value> {
+    let mut plan = restore::plan(&ready.guard, &ready.snapshot, &args.only)
+        .with_context(|| format!("cannot restore `{}` from `{}`", ready.guard.name, ready.id))?;
+    if args.to.is_some() {
+        // What is there now is not touched.
+        plan.put_aside = None;
+        plan.carried_over.clear();
+        plan.users.clear();
+    }
+    tell_plan(ui, ready, &plan, args);
+    Ok(
+        json!({ "guard": ready.guard.name, "snapshot": ready.id, "files": plan.files,
+        "size_bytes": plan.size_bytes, "put_aside": plan.put_aside, "to": args.to }),
+    )
+}
+
+/// Stops what runs, restores one guard after the other, and starts again what it stopped, also after an error.
+fn restore_all(
+    stack: &mut Stack,
+    all: &[Ready],
+    args: &RestoreArgs,
+    ui: &Ui,
+) -> anyhow::Result<Vec<serde_json::Value>> {
+    if args.to.is_none() && !args.stop && all.len() > 1 {
+        refuse_if_any_is_used(all)?;
+    }
+    let mut stopped: Vec<&Guard> = Vec::new();
+    let mut documents = Vec::new();
+    let mut restore = || -> anyhow::Result<()> {
+        if args.stop && args.to.is_none() {
+            for ready in all {
+                // Whoever holds the guard is told of before its unit is stopped. A unit's stop takes a snapshot, for
+                // which it needs the lock.
+                drop(lock(stack, &ready.guard, args)?);
+                if let Some(unit) = &ready.guard.unit
+                    && units::stop(stack, unit)?
+                {
+                    stopped.push(&ready.guard);
+                }
+            }
+        }
+        for ready in all {
+            let document = restore_one(stack, ready, args, ui).with_context(|| {
+                let done = match documents.len() {
+                    0 => String::new(),
+                    n => format!(" ({} restored before it)", count(n as u64, "guard")),
+                };
+                let name = &ready.guard.name;
+                format!("cannot restore `{name}` from `{}`{done}", ready.id)
+            })?;
+            documents.push(document);
+        }
+        Ok(())
+    };
+    let outcome = restore();
+    for guard in &stopped {
+        start(stack, guard, ui);
+    }
+    if args.to.is_none() && outcome.is_ok() {
+        let others = all.iter().map(|r| &r.guard);
+        for guard in others.filter(|g| !stopped.iter().any(|s| s.name == g.name)) {
+            units::start_again(stack, guard, ui);
+        }
+    }
+    outcome.map(|()| documents)
+}
+
+/// Refuses before the first guard is touched if any is in use.
+fn refuse_if_any_is_used(all: &[Ready]) -> anyhow::Result<()> {
+    let mut used = Vec::new();
+    for ready in all {
+        let plan = restore::plan(&ready.guard, &ready.snapshot, &[]).with_context(|| {
+            format!("cannot restore `{}` from `{}`", ready.guard.name, ready.id)
+        })?;
+        used.extend(
+            plan.users
+                .first()
+                .map(|user| format!("`{}`: {user}", ready.guard.name)),
+        );
+    }
+    if used.is_empty() {
+        return Ok(());
+    }
+    Err(Error::CouldNot {
+        what: format!("in use, so nothing was restored: {}", used.join("; ")),
+        hint: Some("stop the containers first, or use `--stop`".into()),
+    }
+    .into())
+}
+
+fn lock(stack: &Stack, guard: &Guard, args: &RestoreArgs) -> aidb_core::Result<Lock> {
+    Lock::guard(&stack.vault, &guard.name, Mode::Exclusive, args.deadline)
 }
 
 fn restore_one(
     stack: &mut Stack,
-    guard: &Guard,
-    snapshot: &Snapshot,
+    ready: &Ready,
     args: &RestoreArgs,
     ui: &Ui,
 ) -> anyhow::Result<serde_json::Value> {
-    if args.dry_run {
-        let plan = restore::plan(guard, snapshot, &args.only)?;
-        tell_plan(ui, guard, snapshot, &plan);
-        return Ok(
-            json!({ "guard": guard.name, "snapshot": snapshot.id(), "files": plan.files,
-            "size_bytes": plan.size_bytes, "put_aside": plan.put_aside }),
-        );
-    }
-    let lock = Lock::guard(&stack.vault, &guard.name, Mode::Exclusive, args.deadline)?;
+    let (guard, snapshot) = (&ready.guard, &ready.snapshot);
     let options = Options {
         only: args.only.clone(),
         to: args.to.clone(),
         in_use_ok: false,
     };
-    let unit = guard
-        .unit
-        .as_ref()
-        .filter(|_| args.stop && args.to.is_none());
-    // A unit's stop takes a snapshot, for which it needs the lock.
+    let lock = lock(stack, guard, args)?;
+    let progress = ui.progress();
+    let restored = restore::restore_telling(&stack.vault, guard, snapshot, &options, &*progress);
     drop(lock);
-    let stopped = match unit {
-        Some(unit) => units::stop(stack, unit)?,
-        None => false,
-    };
-    let lock = Lock::guard(&stack.vault, &guard.name, Mode::Exclusive, args.deadline)?;
-    let restored = restore::restore(&stack.vault, guard, snapshot, &options);
-    drop(lock);
-    if stopped && restored.is_err() {
-        start(stack, guard, ui);
-    }
-    let restored = restored?;
+    let restored = restored.map_err(|e| with_archive(stack, snapshot, e))?;
     if let (Ok(ledger), None) = (stack.ledger(), &args.to) {
-        let mut detail = snapshot.id();
+        let mut detail = ready.id.clone();
         for (index, path) in args.only.iter().enumerate() {
             let lead = if index == 0 { ", only " } else { ", " };
             detail = format!("{detail}{lead}{}", path.display());
@@ -217,13 +266,8 @@ fn restore_one(
         let _ = ledger.note_replaced_in(&guard.name, "restore", &detail, is_of);
     }
     tell_restored(ui, guard, snapshot, &restored, args);
-    if stopped {
-        start(stack, guard, ui);
-    } else if args.to.is_none() {
-        units::start_again(stack, guard, ui);
-    }
     Ok(
-        json!({ "guard": guard.name, "snapshot": snapshot.id(), "files": restored.files, "size_bytes": restored.size_bytes,
+        json!({ "guard": guard.name, "snapshot": ready.id, "files": restored.files, "size_bytes": restored.size_bytes,
         "put_aside": restored.put_aside, "carried_over": restored.carried_over,
         "took_ms": u64::try_from(restored.took.as_millis()).unwrap_or(u64::MAX) }),
     )
@@ -240,13 +284,17 @@ fn start(stack: &Stack, guard: &Guard, ui: &Ui) {
     }
 }
 
-fn tell_plan(ui: &Ui, guard: &Guard, snapshot: &Snapshot, plan: &Plan) {
+fn tell_plan(ui: &Ui, ready: &Ready, plan: &Plan, args: &RestoreArgs) {
     let what = format!("{}, {}", count(plan.files, "file"), size(plan.size_bytes));
-    ui.line(format!(
-        "would restore {} from {} ({what})",
-        guard.name,
-        snapshot.id()
-    ));
+    let to = args
+        .to
+        .as_ref()
+        .map(|to| format!(" to `{}`", to.display()))
+        .unwrap_or_default();
+    ui.line(plain(&format!(
+        "would restore {} from {}{to} ({what})",
+        ready.guard.name, ready.id
+    )));
     if let Some(aside) = &plan.put_aside {
         ui.line(plain(&format!(
             "would keep what is there now as `{}`",

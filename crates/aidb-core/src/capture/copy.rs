@@ -112,7 +112,7 @@ pub fn refresh(source: &File, target: &File) -> io::Result<()> {
 }
 
 /// Calls `each` with the start and end of every run of data.
-fn for_each_extent(
+pub(crate) fn for_each_extent(
     file: &File,
     length: u64,
     mut each: impl FnMut(u64, u64) -> io::Result<()>,

@@ -173,7 +173,8 @@ impl Ledger {
                 }
             }
             let newest = vault.each_snapshot(&guard)?.next_back().transpose()?;
-            if let Some(newest) = newest {
+            // What another machine guards is not guarded here.
+            if let Some(newest) = newest.filter(|s| !s.summary.imported) {
                 self.note_guard(&newest.manifest()?.settings)?;
             }
         }

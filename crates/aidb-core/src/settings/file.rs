@@ -51,6 +51,9 @@ pub struct KeepFile {
     /// One a month. Default: 3.
     #[schemars(range(min = 1))]
     pub monthly: Option<u32>,
+    /// The newest archives (`.tar.xz`). Default: 2.
+    #[schemars(range(min = 1))]
+    pub archives: Option<u32>,
 }
 
 /// One protected data folder of one container.

@@ -431,6 +431,7 @@ impl From<KeepFile> for Keep {
             daily: file.daily.unwrap_or(default.daily),
             weekly: file.weekly.unwrap_or(default.weekly),
             monthly: file.monthly.unwrap_or(default.monthly),
+            archives: file.archives.unwrap_or(default.archives),
         }
     }
 }

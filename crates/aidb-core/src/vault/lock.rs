@@ -40,6 +40,27 @@ impl Lock {
         )
     }
 
+    /// Takes the lock on one snapshot: shared by whoever reads it for longer than a guard may be held, exclusive to
+    /// remove it. It does not wait.
+    ///
+    /// # Errors
+    /// [`Error::Busy`] if it is held; [`Error::Io`] if the snapshot is gone.
+    pub fn snapshot(path: &Path, mode: Mode) -> Result<Self> {
+        let folder = File::open(path).doing("open", path)?;
+        let operation = match mode {
+            Mode::Shared => FlockOperation::NonBlockingLockShared,
+            Mode::Exclusive => FlockOperation::NonBlockingLockExclusive,
+        };
+        match flock(&folder, operation) {
+            Ok(()) => Ok(Self { _file: folder }),
+            Err(rustix::io::Errno::WOULDBLOCK) => Err(Error::Busy {
+                what: format!("`{}`", path.display()),
+                waited: Duration::ZERO,
+            }),
+            Err(e) => Err(e).doing("lock", path),
+        }
+    }
+
     /// Takes the lock on a file, made if it is absent.
     pub(crate) fn on(path: &Path, mode: Mode, patience: Duration, what: &str) -> Result<Self> {
         let file = File::options()

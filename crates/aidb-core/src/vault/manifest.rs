@@ -65,6 +65,9 @@ pub struct Summary {
     /// Plain files that never stood still while they were copied.
     #[serde(default)]
     pub unsteady: Vec<RelPath>,
+    /// Whether it was imported: then the settings that it brought say nothing about this machine.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub imported: bool,
     /// The version of the tool that took it.
     pub tool_version: String,
 }

@@ -1,5 +1,6 @@
 //! The vault: the folder of snapshots. Who may write where is said in `layout`.
 
+pub mod archive;
 pub mod head;
 pub mod layout;
 pub mod lock;
@@ -11,9 +12,11 @@ pub mod prune;
 pub mod publish;
 pub mod restore;
 pub mod retention;
+pub mod space;
 pub mod take;
 pub mod verify;
 
+pub use archive::Archive;
 pub use layout::{Snapshot, Vault};
 pub use manifest::Manifest;
 pub use name::SnapshotName;

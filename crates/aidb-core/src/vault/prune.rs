@@ -67,12 +67,18 @@ pub fn remove(
     }
     let staging = Staging::new(vault, &format!("prune-{guard}"))?;
     let folder = vault.guard_folder(guard);
-    for name in &dropped {
+    let mut removed = Vec::new();
+    for name in dropped {
         let path = folder.join(name.to_string());
+        // Somebody archives, exports or verifies it: it goes the next time.
+        let Ok(_lock) = Lock::snapshot(&path, Mode::Exclusive) else {
+            continue;
+        };
         let away = staging.path().join(name.to_string());
         std::fs::rename(&path, &away).doing("remove", &path)?;
         sync_folder(&folder)?;
         remove_tree(&away).doing("remove", &away)?;
+        removed.push(name);
     }
-    Ok(dropped)
+    Ok(removed)
 }

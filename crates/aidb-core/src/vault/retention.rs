@@ -19,6 +19,8 @@ pub struct Keep {
     pub weekly: u32,
     /// The newest of each of the last so many months that have one.
     pub monthly: u32,
+    /// The newest archives.
+    pub archives: u32,
 }
 
 impl Default for Keep {
@@ -28,6 +30,7 @@ impl Default for Keep {
             daily: 7,
             weekly: 4,
             monthly: 3,
+            archives: 2,
         }
     }
 }
@@ -137,6 +140,22 @@ pub fn plan(snapshots: &[Candidate], keep: &Keep) -> Vec<Decision> {
     decisions
 }
 
+/// Returns for each archive, oldest first, whether it stays: the newest `keep` sound ones (one at least), and a damaged
+/// one only where there is no sound one.
+#[must_use]
+pub fn archives(sound: &[bool], keep: u32) -> Vec<bool> {
+    let any_sound = sound.contains(&true);
+    let mut left = keep.max(1);
+    let newest_first = sound.iter().rev().map(|sound| {
+        let stays = if *sound { left > 0 } else { !any_sound };
+        left = left.saturating_sub(u32::from(*sound));
+        stays
+    });
+    let mut stays: Vec<bool> = newest_first.collect();
+    stays.reverse();
+    stays
+}
+
 /// Keeps the first and the last few of a lane that is sorted newest first.
 fn keep_ends(decisions: &mut [Decision], lane: &[usize], name: &str) {
     for (n, i) in lane.iter().take(SIDE_LAST).enumerate() {
@@ -207,6 +226,7 @@ mod tests {
             daily: 7,
             weekly: 0,
             monthly: 0,
+            ..Keep::default()
         };
         assert_eq!(kept(&days, &keep), [4, 5, 6, 7, 8, 9, 10]);
     }
@@ -225,6 +245,7 @@ mod tests {
                 daily: 1,
                 weekly: 0,
                 monthly: 0,
+                ..Keep::default()
             },
         );
         assert_eq!(decisions[0], Decision::Drop("no rule keeps it".into()));
@@ -253,7 +274,8 @@ mod tests {
                     last: 2,
                     daily: 0,
                     weekly: 0,
-                    monthly: 0
+                    monthly: 0,
+                    ..Keep::default()
                 }
             ),
             [2, 5]
@@ -273,6 +295,7 @@ mod tests {
                 daily: 0,
                 weekly: 0,
                 monthly: 0,
+                ..Keep::default()
             },
         );
         assert!(!decisions[0].is_keep() && decisions[1].is_keep());
@@ -327,6 +350,19 @@ mod tests {
         );
     }
 
+    #[test]
+    fn the_newest_sound_archive_is_never_dropped() {
+        for (sound, keep, stays) in [
+            (&[true, true, true][..], 2, &[false, true, true][..]),
+            (&[true, true, false], 1, &[false, true, false]),
+            (&[false, false], 1, &[true, true]),
+            (&[true, false], 0, &[true, false]),
+            (&[], 2, &[]),
+        ] {
+            assert_eq!(archives(sound, keep), stays, "{sound:?}, {keep}");
+        }
+    }
+
     proptest! {
         #![proptest_config(ProptestConfig::with_cases(10_000))]
         #[test]
@@ -340,7 +376,7 @@ mod tests {
                 let date = start.checked_add(jiff::Span::new().days(*day)).unwrap();
                 candidate(i as u64 + 1, &date.to_string(), names[*state as usize])
             }).collect();
-            let keep = Keep { last, daily, weekly, monthly };
+            let keep = Keep { last, daily, weekly, monthly, archives: 1 };
             let decisions = plan(&snapshots, &keep);
             let good: Vec<_> = snapshots.iter().filter(|s| s.proven && !s.suspicious).cloned().collect();
             if let Some(newest) = good.iter().map(|s| s.sequence).max() {

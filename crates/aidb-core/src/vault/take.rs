@@ -105,6 +105,7 @@ fn manifest(
             })
             .collect(),
         unsteady: captured.unsteady.into_iter().map(Into::into).collect(),
+        imported: false,
         tool_version: env!("CARGO_PKG_VERSION").to_owned(),
     };
     Manifest {

@@ -1,25 +1,132 @@
 //! Verifying: does what was kept still equal what its manifest says?
 
-use std::os::unix::fs::PermissionsExt as _;
+use std::collections::{HashMap, HashSet};
+use std::fs::File;
+use std::os::unix::fs::{MetadataExt as _, PermissionsExt as _};
 use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Mutex, PoisonError};
 
-use super::layout::{DAMAGED, Snapshot};
+use rustix::fs::{Advice, fadvise};
+
+use super::layout::{DAMAGED, Snapshot, Vault};
 use super::manifest::{Kind, Manifest, RelPath};
 use super::publish::write_json;
+use crate::capture::copy::read_up_to;
 use crate::capture::pin::sidecar;
-use crate::error::Result;
-use crate::look::scan::{database_file, hash};
+use crate::error::{IoContext as _, Result};
+use crate::look::scan::database_file;
+use crate::progress::{Progress, Work};
+
+/// The unit in which files are read.
+const READ_BYTES: usize = 1 << 20;
+
+/// Reads files for their hashes: on all cores, each inode once, however many snapshots share it.
+#[derive(Debug, Default)]
+pub struct Reading {
+    /// Read from the disk, not from what the kernel remembers of it.
+    pub from_disk: bool,
+    /// Device and inode, and the hash that was read; `None` if it could not be.
+    known: Mutex<HashMap<(u64, u64), Option<String>>>,
+}
+
+impl Reading {
+    /// Reads from the disk, or as it comes.
+    #[must_use]
+    pub fn new(from_disk: bool) -> Self {
+        Self {
+            from_disk,
+            known: Mutex::default(),
+        }
+    }
+
+    /// Returns the files among `wanted` whose content is not the expected one.
+    fn differing<'w>(
+        &self,
+        wanted: &[(&'w RelPath, PathBuf, &str)],
+        work: &Work<'_>,
+    ) -> HashSet<&'w RelPath> {
+        let threads = std::thread::available_parallelism().map_or(1, usize::from);
+        let threads = threads.min(wanted.len()).max(1);
+        let next = AtomicUsize::new(0);
+        let differing = Mutex::new(HashSet::new());
+        let read = || {
+            while let Some((path, file, expected)) =
+                wanted.get(next.fetch_add(1, Ordering::Relaxed))
+            {
+                if self.hash(file, work).as_deref() != Some(*expected) {
+                    lock(&differing).insert(*path);
+                }
+            }
+        };
+        std::thread::scope(|scope| {
+            for _ in 1..threads {
+                scope.spawn(read);
+            }
+            read();
+        });
+        differing
+            .into_inner()
+            .unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn hash(&self, path: &Path, work: &Work<'_>) -> Option<String> {
+        let file = File::open(path).ok()?;
+        let metadata = file.metadata().ok()?;
+        let inode = (metadata.dev(), metadata.ino());
+        if let Some(known) = lock(&self.known).get(&inode) {
+            work.advance(metadata.len());
+            return known.clone();
+        }
+        let hash = hash_open(&file, self.from_disk, work).ok();
+        lock(&self.known).insert(inode, hash.clone());
+        hash
+    }
+}
+
+fn lock<T>(mutex: &Mutex<T>) -> std::sync::MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+fn hash_open(file: &File, from_disk: bool, work: &Work<'_>) -> std::io::Result<String> {
+    let forget = || {
+        if from_disk {
+            // Clean pages go; those that were not written yet are not on the disk, and stay.
+            let _ = fadvise(file, 0, None, Advice::DontNeed);
+        }
+    };
+    forget();
+    let mut hasher = blake3::Hasher::new();
+    let mut buffer = vec![0; READ_BYTES];
+    let mut at = 0;
+    loop {
+        let got = read_up_to(file, &mut buffer, at)?;
+        hasher.update(&buffer[..got]);
+        work.advance(got as u64);
+        at += got as u64;
+        if got < buffer.len() {
+            // Nor do they push out of memory what applications use.
+            forget();
+            return Ok(hasher.finalize().to_hex().to_string());
+        }
+    }
+}
 
 /// Returns the files that are missing, cannot be read or differ from the manifest. A file whose hash is not known yet
 /// is only looked for.
 ///
 /// A proof that was killed may have folded a database's log into it, and not yet written that down. It makes the
 /// database writable first: while it is that, it may have grown, and its log may be gone.
-pub fn verify(snapshot: &Snapshot) -> Result<Vec<RelPath>> {
+pub fn verify(
+    snapshot: &Snapshot,
+    reading: &Reading,
+    progress: &dyn Progress,
+) -> Result<Vec<RelPath>> {
     let manifest = snapshot.manifest()?;
     let data = snapshot.data();
     let folding = being_folded(&manifest, &data);
-    let mut differing = Vec::new();
+    let mut differing = HashSet::new();
+    let mut to_read = Vec::new();
     for entry in &manifest.entries {
         let path = data.join(entry.path.as_path());
         let same = match &entry.kind {
@@ -28,11 +135,12 @@ pub fn verify(snapshot: &Snapshot) -> Result<Vec<RelPath>> {
             Kind::File {
                 size_bytes, blake3, ..
             } => {
-                std::fs::symlink_metadata(&path)
-                    .is_ok_and(|m| m.is_file() && m.len() == *size_bytes)
-                    && blake3
-                        .as_ref()
-                        .is_none_or(|known| hash(&path).is_ok_and(|now| now == *known))
+                let there = std::fs::symlink_metadata(&path)
+                    .is_ok_and(|m| m.is_file() && m.len() == *size_bytes);
+                if let (true, Some(known)) = (there, blake3) {
+                    to_read.push((&entry.path, path, known.as_str()));
+                }
+                there
             }
             Kind::Folder => path.is_dir(),
             Kind::HardLink { .. } => path.is_file(),
@@ -42,10 +150,68 @@ pub fn verify(snapshot: &Snapshot) -> Result<Vec<RelPath>> {
             Kind::Special { .. } => true,
         };
         if !same {
-            differing.push(entry.path.clone());
+            differing.insert(&entry.path);
         }
     }
-    Ok(differing)
+    let work = Work::begin(progress, "verify", manifest.summary.size_bytes);
+    differing.extend(reading.differing(&to_read, &work));
+    let in_order = manifest.entries.iter().map(|e| &e.path);
+    Ok(in_order
+        .filter(|p| differing.contains(p))
+        .cloned()
+        .collect())
+}
+
+/// Returns the other proven snapshots of the guard that have a damaged file by the same inode, each with these files: one
+/// bad sector hits all that share it.
+pub fn sharing(
+    vault: &Vault,
+    snapshot: &Snapshot,
+    differing: &[RelPath],
+) -> Result<Vec<(Snapshot, Vec<RelPath>)>> {
+    let inode = |snapshot: &Snapshot, path: &RelPath| {
+        let metadata = snapshot
+            .data()
+            .join(path.as_path())
+            .symlink_metadata()
+            .ok()?;
+        metadata.is_file().then(|| (metadata.dev(), metadata.ino()))
+    };
+    let mut found = Vec::new();
+    for other in vault.each_snapshot(&snapshot.summary.guard)? {
+        let other = other?;
+        if other.name == snapshot.name || !other.is_proven() {
+            continue;
+        }
+        let shared: Vec<RelPath> = differing
+            .iter()
+            .filter(|path| {
+                let inode_here = inode(snapshot, path);
+                inode_here.is_some() && inode(&other, path) == inode_here
+            })
+            .cloned()
+            .collect();
+        if !shared.is_empty() {
+            found.push((other, shared));
+        }
+    }
+    Ok(found)
+}
+
+/// Forgets that a snapshot was found damaged: everything is as its manifest says again, as when a cable was loose. The
+/// caller holds the guard's lock exclusively.
+pub fn clear(snapshot: &Snapshot) -> Result<()> {
+    let path = snapshot.path.join(DAMAGED);
+    match std::fs::remove_file(&path) {
+        Err(e) if e.kind() != std::io::ErrorKind::NotFound => Err(e).doing("remove", &path),
+        _ => super::publish::sync_folder(&snapshot.path),
+    }
+}
+
+/// Returns whether a snapshot was found damaged.
+#[must_use]
+pub fn is_damaged(snapshot: &Snapshot) -> bool {
+    snapshot.path.join(DAMAGED).exists()
 }
 
 /// Remembers what differs: from now on the snapshot counts as proven no longer. The caller holds the guard's lock

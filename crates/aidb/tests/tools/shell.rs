@@ -21,6 +21,9 @@ fn help_names_the_verbs() {
       undo GUARD                   swap back what the last restore put aside
       verify [SNAPSHOT...]         does what was kept still equal its manifest?
       init-verify [GUARD...]       did it come up with its data?
+      archive [GUARD...]           write the newest proven snapshot as one independent file
+      export SNAPSHOT FILE         write a snapshot to a file, for another machine
+      import FILE                  bring in a file that `export` or `archive` wrote
       migrate GUARD STORE --from   apply numbered SQL files, with a proven snapshot first
       allow GUARD FINDING          let a start pass a finding, once
       accept GUARD                 the present state is right: make it the baseline

@@ -41,7 +41,7 @@ fn a_snapshot_is_taken_listed_and_shown() {
     files            11 files, 9.8 MiB
     folder           ~/vault/open-webui/000001-TIME-evening
     chats (full check): 1 alembic_version, 4 auth, 260 chat, 1866 chat_message, 4 config, 10 file, 4 memory, 5 tag, 4 user
-    uploads (bytes check): 
+    uploads (bytes check)
     SIZE      MODE  PATH
     folder    0755  uploads
     9.7 MiB   0644  webui.db

@@ -13,6 +13,7 @@ use super::step::sync_filesystem;
 use crate::capture::walk::Root;
 use crate::error::{Error, IoContext, Result};
 use crate::guard::Guard;
+use crate::progress::{Progress, Silent, Work};
 use crate::vault::{Manifest, Snapshot};
 
 /// One restore.
@@ -28,6 +29,8 @@ pub(super) struct Job<'j> {
     pub present: Option<Root>,
     /// Excluded paths that are kept from the present folder.
     pub carried: Vec<PathBuf>,
+    /// Is told of every byte that was written and compared.
+    pub progress: &'j dyn Progress,
 }
 
 impl<'j> Job<'j> {
@@ -90,6 +93,7 @@ impl<'j> Job<'j> {
             snapshot: source,
             present,
             carried,
+            progress: &Silent,
         })
     }
 
@@ -106,7 +110,9 @@ impl<'j> Job<'j> {
     /// Fills a folder of ours with what is to be restored and what is carried over, and makes it durable.
     pub fn fill(&self, target: &Path, carried: &[PathBuf], like_present: bool) -> Result<Written> {
         let mut stage = Stage::new(self.snapshot.path(), target, self.manifest)?;
-        stage.write(&self.selection.entries)?;
+        let work = Work::begin(self.progress, "restore", self.selection.size_bytes());
+        stage.write(&self.selection.entries, &work)?;
+        drop(work);
         if let Some(present) = &self.present {
             carry::bring(&mut stage, present, carried)?;
         }

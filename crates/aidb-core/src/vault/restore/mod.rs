@@ -26,7 +26,7 @@ mod step;
 mod tests;
 mod undo;
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
 use self::exchange::Outcome;
@@ -37,10 +37,14 @@ use self::place::Place;
 use super::{Snapshot, Vault};
 use crate::error::{Error, Result};
 use crate::guard::Guard;
+use crate::progress::{Progress, Silent};
 
 pub use self::place::Method;
 pub use self::put_aside::PutAside;
 pub use self::undo::{Undone, undo};
+
+/// The next step where a snapshot itself is no good.
+pub const CHOOSE_ANOTHER: &str = "choose another snapshot";
 
 /// What is to be restored, and where to.
 #[derive(Debug, Clone, Default)]
@@ -144,26 +148,55 @@ pub fn plan(guard: &Guard, snapshot: &Snapshot, only: &[PathBuf]) -> Result<Plan
     })
 }
 
+/// Returns what tells whether a restore of `only` needs a path below the data folder; everything if it is empty.
+///
+/// # Errors
+/// [`Error::Usage`] if one of them leads out of the data folder.
+pub fn chosen(guard: &Guard, only: &[PathBuf]) -> Result<impl Fn(&Path) -> bool + use<>> {
+    let mut chosen = Vec::new();
+    for path in only {
+        chosen.push(select::below(path, &guard.data)?);
+    }
+    let everything = chosen.is_empty() || chosen.iter().any(|c| c.as_os_str().is_empty());
+    Ok(move |path: &Path| everything || chosen.iter().any(|c| select::belongs(path, c)))
+}
+
 /// Restores a snapshot.
 ///
 /// # Errors
-/// [`Error::CouldNot`] if the data folder is in use, cannot be replaced, or the snapshot's files differ from its
-/// manifest; [`Error::Usage`] if a chosen path is not in it, or the target folder is not empty. The data is as before.
+/// As [`restore_telling`].
 pub fn restore(
     vault: &Vault,
     guard: &Guard,
     snapshot: &Snapshot,
     options: &Options,
 ) -> Result<Restored> {
+    restore_telling(vault, guard, snapshot, options, &Silent)
+}
+
+/// Restores a snapshot, and tells how far it has come.
+///
+/// # Errors
+/// [`Error::CouldNot`] if the data folder is in use, cannot be replaced, or the snapshot's files differ from its
+/// manifest; [`Error::Usage`] if a chosen path is not in it, or the target folder is not empty. The data is as before.
+pub fn restore_telling(
+    vault: &Vault,
+    guard: &Guard,
+    snapshot: &Snapshot,
+    options: &Options,
+    progress: &dyn Progress,
+) -> Result<Restored> {
     let began = Instant::now();
     let manifest = snapshot.manifest()?;
     if let Some(to) = &options.to {
-        let job = Job::without_present(guard, snapshot, &manifest, &options.only)?;
+        let mut job = Job::without_present(guard, snapshot, &manifest, &options.only)?;
+        job.progress = progress;
         let written = elsewhere::restore(vault, &job, to)?;
         return Ok(restored(written, None, Vec::new(), began));
     }
     finish(vault, guard)?;
-    let job = Job::new(guard, snapshot, &manifest, &options.only)?;
+    let mut job = Job::new(guard, snapshot, &manifest, &options.only)?;
+    job.progress = progress;
     if !options.in_use_ok {
         refuse_if_used(&job.place)?;
     }

@@ -170,7 +170,7 @@ pub(super) fn select<'m>(
 }
 
 /// Returns a path that a person typed as one below the data folder.
-fn below(path: &Path, data: &Path) -> Result<PathBuf> {
+pub(super) fn below(path: &Path, data: &Path) -> Result<PathBuf> {
     use std::path::Component;
     let outside = || Error::Usage {
         what: format!("`{}` is not below the data folder", path.display()),
@@ -189,6 +189,16 @@ fn below(path: &Path, data: &Path) -> Result<PathBuf> {
             _ => Err(outside()),
         })
         .collect()
+}
+
+/// Returns whether `path` is `chosen`, lies below it, or would be its companion if it is a database.
+pub(super) fn belongs(path: &Path, chosen: &Path) -> bool {
+    let family = SIDECARS.iter().map(|suffix| sidecar(chosen, suffix));
+    path.starts_with(chosen) || family.into_iter().any(|f| f == path) || {
+        // Whoever names a companion means the database.
+        let mut mains = SIDECARS.iter().map(|suffix| sidecar(path, suffix));
+        mains.any(|companion| companion == chosen)
+    }
 }
 
 /// What moves out of the data folder and what moves in, in order.

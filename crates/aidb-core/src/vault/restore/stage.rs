@@ -12,12 +12,14 @@ use std::path::{Path, PathBuf};
 use rustix::fs::{AtFlags, Mode, OFlags, StatVfs, fstatvfs, linkat, openat, symlinkat};
 use rustix::io::Errno;
 
+use super::CHOOSE_ANOTHER;
 use super::attributes::{Attributes, Notes};
 use super::name::is_ours;
 use super::step::{make_folder, step};
 use crate::capture::copy::{read_up_to, transfer};
 use crate::capture::walk::Root;
 use crate::error::{Error, IoContext, Result};
+use crate::progress::Work;
 use crate::vault::manifest::{Entry, Kind, Manifest, RelPath};
 
 /// The unit in which bytes are hashed.
@@ -75,7 +77,7 @@ impl<'m> Stage<'m> {
     /// # Errors
     /// [`Error::CouldNot`] if files differ from the manifest, if the manifest leads out of the folder, or if there is
     /// no room.
-    pub fn write(&mut self, entries: &[&'m Entry]) -> Result<()> {
+    pub fn write(&mut self, entries: &[&'m Entry], work: &Work<'_>) -> Result<()> {
         let files = entries
             .iter()
             .filter(|e| matches!(e.kind, Kind::File { .. }));
@@ -83,6 +85,9 @@ impl<'m> Stage<'m> {
         check_paths(entries)?;
         for entry in entries {
             self.entry(entry)?;
+            if let Kind::File { size_bytes, .. } = entry.kind {
+                work.advance(size_bytes);
+            }
         }
         if self.differing.is_empty() {
             return Ok(());
@@ -315,7 +320,7 @@ fn check_paths(entries: &[&Entry]) -> Result<()> {
 fn damaged(what: &str) -> Error {
     Error::CouldNot {
         what: format!("the manifest cannot be used: {what}"),
-        hint: Some("choose another snapshot".into()),
+        hint: Some(CHOOSE_ANOTHER.into()),
     }
 }
 
@@ -335,7 +340,7 @@ fn differ(paths: &[PathBuf], files: u64) -> Error {
             paths.len(),
             names.join(", ")
         ),
-        hint: Some("choose another snapshot".into()),
+        hint: Some(CHOOSE_ANOTHER.into()),
     }
 }
 

@@ -168,6 +168,7 @@ pub fn take(vault: &Vault, guard: &Guard, sequence: u64) -> Snapshot {
             new_bytes: 0,
             blocked_ms: 0,
             took_ms: 0,
+            imported: false,
             tool_version: "0".into(),
         },
         settings: guard.clone(),

@@ -1,0 +1,103 @@
+//! How much of a disk is free for copies: never all of it, because applications write there too.
+
+use std::path::Path;
+
+use rustix::fs::StatVfs;
+
+use crate::error::{Error, Result};
+
+/// What stays free: this part of the disk,
+const FLOOR_PART: u64 = 20;
+/// and so much, bytes,
+const FLOOR_BYTES: u64 = 1 << 30;
+/// but of a small disk no more than this part.
+const FLOOR_MOST_PART: u64 = 10;
+
+/// Returns how many bytes of a filesystem are to stay free.
+#[must_use]
+pub fn floor_bytes(stat: &StatVfs) -> u64 {
+    let total = stat.f_blocks.saturating_mul(stat.f_frsize);
+    (total / FLOOR_PART).max(FLOOR_BYTES.min(total / FLOOR_MOST_PART))
+}
+
+/// Returns how many bytes may be written until the floor is reached.
+#[must_use]
+pub fn above_floor(stat: &StatVfs) -> u64 {
+    let free = stat.f_bavail.saturating_mul(stat.f_frsize);
+    free.saturating_sub(floor_bytes(stat))
+}
+
+/// Refuses if `need` bytes do not fit where `folder` lies, with the floor kept.
+///
+/// # Errors
+/// [`Error::CouldNot`], with what is needed and what was found.
+pub fn make_sure_of_room(folder: &Path, need: u64, what: &str, hint: &str) -> Result<()> {
+    let Ok(stat) = rustix::fs::statvfs(folder) else {
+        // What cannot be asked shows itself when it is written to.
+        return Ok(());
+    };
+    let room = above_floor(&stat);
+    if need <= room {
+        return Ok(());
+    }
+    Err(Error::CouldNot {
+        what: format!(
+            "need {} MiB for {what} in `{}`, found {} MiB beside the {} MiB that stay free",
+            need.div_ceil(1 << 20),
+            folder.display(),
+            room >> 20,
+            floor_bytes(&stat) >> 20
+        ),
+        hint: Some(hint.to_owned()),
+    })
+}
+
+/// Says how much is free where a write failed for lack of space.
+pub(crate) fn tell_full_disk(error: Error, path: &Path) -> Error {
+    let full = |e: &std::io::Error| {
+        matches!(
+            e.kind(),
+            std::io::ErrorKind::StorageFull | std::io::ErrorKind::QuotaExceeded
+        )
+    };
+    match &error {
+        Error::Io { source, .. } if full(source) => {}
+        _ => return error,
+    }
+    let folder = path.parent().unwrap_or(path);
+    let room = rustix::fs::statvfs(folder).map_or_else(
+        |_| String::new(),
+        |stat| {
+            format!(
+                ", found {} MiB free",
+                stat.f_bavail.saturating_mul(stat.f_frsize) >> 20
+            )
+        },
+    );
+    Error::CouldNot {
+        what: format!(
+            "the disk of `{}` has no room left{room}; nothing was written, and nothing was lost",
+            folder.display()
+        ),
+        hint: Some("free some space, or name another disk".into()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_twentieth_stays_free_or_a_gigabyte_but_never_more_than_a_tenth() {
+        let mut stat = rustix::fs::statvfs("/").unwrap();
+        stat.f_frsize = 1 << 20;
+        for (total_mib, floor_mib) in [(100 << 10, 5 << 10), (12 << 10, 1 << 10), (100, 10)] {
+            stat.f_blocks = total_mib;
+            stat.f_bavail = floor_mib + 3;
+            assert_eq!(floor_bytes(&stat), floor_mib << 20);
+            assert_eq!(above_floor(&stat), 3 << 20);
+            stat.f_bavail = 1;
+            assert_eq!(above_floor(&stat), 0);
+        }
+    }
+}
