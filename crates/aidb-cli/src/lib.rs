@@ -2,6 +2,7 @@
 
 pub mod common;
 pub mod generate;
+pub mod inside;
 pub mod progress;
 pub mod render;
 pub mod snapshots;

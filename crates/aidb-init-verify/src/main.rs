@@ -6,7 +6,7 @@ use std::process::ExitCode;
 use std::time::{Duration, Instant};
 
 use aidb_cli::text::took;
-use aidb_cli::{Common, Ui, common::duration, render};
+use aidb_cli::{Common, Ui, common::duration, inside, render};
 use aidb_core::Error;
 use aidb_core::check::{How, check};
 use aidb_core::guard::Guard;
@@ -90,15 +90,18 @@ fn verify(args: &Args, ui: &mut Ui) -> anyhow::Result<Verdict> {
     let began = Instant::now();
     let mut reports = Vec::new();
     for guard in &guards {
-        let report = wait_for(&mut stack, guard, began, wait);
-        if !ui.is_json() {
-            render::guard(ui, &report);
-        }
-        reports.push(report);
+        reports.push(wait_for(&mut stack, guard, began, wait));
+    }
+    if let Some(answer) = inside::look_again(&stack, &reports, ui) {
+        return Ok(answer);
     }
     let verdict = Verdict::over(reports.iter().map(|r| r.verdict));
     if ui.is_json() {
         ui.document(&render::document(ui, "aidb-init-verify", verdict, &reports));
+    } else {
+        for report in &reports {
+            render::guard(ui, report);
+        }
     }
     ui.step(format!("waited {}", took(began.elapsed())));
     Ok(verdict)

@@ -4,13 +4,14 @@ use std::ffi::OsString;
 use std::path::PathBuf;
 use std::time::Duration;
 
-use aidb_cli::{Common, Ui, common::duration, render};
+use aidb_cli::{Common, Ui, common::duration, inside, render};
 use aidb_core::check::{How, check as check_guard};
 use aidb_core::guard::Guard;
 use aidb_core::judge::{Occasion, Verdict};
 use aidb_core::look::Depth;
 use aidb_core::report::GuardReport;
 use aidb_core::stack::Stack;
+use aidb_core::userns;
 use clap::ValueEnum;
 
 use crate::gate::{Switch, gate};
@@ -104,21 +105,31 @@ pub fn check(common: &Common, args: &CheckArgs, ui: &mut Ui) -> anyhow::Result<V
         .iter()
         .map(|guard| check_guard(&mut stack, guard, how))
         .collect();
+    let verdict = if let Some(answer) = inside::look_again(&stack, &reports, ui) {
+        answer
+    } else {
+        tell(args, &stack, &reports, ui)
+    };
+    // The user manager does not know the root of a namespace.
+    if args.at == Some(At::Start) && verdict == Verdict::Hold && !userns::is_inside() {
+        give_job_back(&stack, &guards, ui);
+    }
+    Ok(verdict)
+}
+
+fn tell(args: &CheckArgs, stack: &Stack, reports: &[GuardReport], ui: &Ui) -> Verdict {
     let verdict = Verdict::over(reports.iter().map(|r| r.verdict));
     if ui.is_json() {
-        ui.document(&render::document(ui, "aidb-precheck", verdict, &reports));
+        ui.document(&render::document(ui, "aidb-precheck", verdict, reports));
     } else {
-        for report in &reports {
+        for report in reports {
             render::guard(ui, report);
         }
         if args.guards.is_empty() && args.at.is_none() {
             crate::settings::print_not_guarded(&stack.settings, ui);
         }
     }
-    if args.at == Some(At::Start) && verdict == Verdict::Hold {
-        give_job_back(&stack, &guards, ui);
-    }
-    Ok(verdict)
+    verdict
 }
 
 /// Takes back the start job of the unit that called us: one attempt, and it starts at once when the cause is gone.

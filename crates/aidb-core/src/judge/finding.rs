@@ -41,6 +41,15 @@ impl Finding {
         }
     }
 
+    /// Returns whether it says that something may not be read by whoever looks.
+    #[must_use]
+    pub fn is_denied(&self) -> bool {
+        let denied = |text: &str| text.contains("ermission denied");
+        self.id == FindingId::StoreUnreadable
+            || (self.id == FindingId::CheckCouldNot
+                && (denied(&self.what) || self.evidence.as_deref().is_some_and(denied)))
+    }
+
     /// Returns what this finding alone would make the verdict.
     ///
     /// Not having been able to find out is no pass, and no hold either.

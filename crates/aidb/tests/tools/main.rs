@@ -28,6 +28,7 @@ mod round_trip;
 mod several;
 mod shell;
 mod snapshots;
+mod sub_uids;
 mod two_runs;
 mod untouched;
 
