@@ -5,12 +5,17 @@
 use std::collections::BTreeSet;
 use std::ffi::OsStr;
 use std::path::{Path, PathBuf};
-use std::process::{Command, Output, Stdio};
+use std::time::Duration;
 
-use crate::settings::{Environment, Program, Programs};
+use crate::error::Result;
+use crate::program::{Program, Ran};
+use crate::settings::{self, Environment, Programs};
 
-/// How long systemctl waits for an answer of the manager, seconds; its own default is 25.
-const PATIENCE_SECONDS: &str = "5";
+/// How long a question to the manager may take.
+const PATIENCE: Duration = Duration::from_secs(5);
+
+/// How long a job may take: longer than a stop with its hooks, after which systemd kills the unit.
+const JOB: Duration = Duration::from_secs(180);
 
 /// A way to ask the user manager.
 #[derive(Debug, Clone)]
@@ -22,14 +27,14 @@ impl UserManager {
     /// Returns the way to ask it; none where there is no `systemctl`.
     #[must_use]
     pub fn find(programs: &Programs, environment: &Environment) -> Option<Self> {
-        let systemctl = programs.locate(Program::Systemctl, environment)?;
+        let systemctl = programs.locate(settings::Program::Systemctl, environment)?;
         Some(Self { systemctl })
     }
 
     /// Runs `systemctl --user` with these arguments, and returns whether it succeeded.
     #[must_use]
     pub fn does<S: AsRef<OsStr>>(&self, arguments: impl IntoIterator<Item = S>) -> bool {
-        self.output(arguments).is_ok_and(|o| o.status.success())
+        self.ran(arguments, JOB).is_ok_and(|r| r.status.success())
     }
 
     /// Returns those of the units that run, or are about to start or to stop.
@@ -41,11 +46,11 @@ impl UserManager {
         let arguments = ["is-active", "--"]
             .into_iter()
             .chain(units.iter().map(String::as_str));
-        let Ok(output) = self.output(arguments) else {
+        let Ok(ran) = self.ran(arguments, PATIENCE) else {
             return BTreeSet::new();
         };
         // One line for each unit, in their order; none at all without a manager.
-        let text = String::from_utf8_lossy(&output.stdout).into_owned();
+        let text = String::from_utf8_lossy(&ran.answer).into_owned();
         let states: Vec<&str> = text.lines().collect();
         if states.len() != units.len() {
             return BTreeSet::new();
@@ -62,24 +67,22 @@ impl UserManager {
             .collect()
     }
 
-    fn output<S: AsRef<OsStr>>(
+    fn ran<S: AsRef<OsStr>>(
         &self,
         arguments: impl IntoIterator<Item = S>,
-    ) -> std::io::Result<Output> {
-        let mut command = Command::new(&self.systemctl);
-        command
-            .arg("--user")
-            .args(arguments)
-            .env("SYSTEMD_BUS_TIMEOUT", PATIENCE_SECONDS)
-            .stdin(Stdio::null());
+        deadline: Duration,
+    ) -> Result<Ran> {
+        let mut program = Program::new(&self.systemctl, deadline)
+            .args(["--user"])
+            .args(arguments);
         // An activation from a system service or from `su` has no variable that leads to the manager.
         if std::env::var_os("XDG_RUNTIME_DIR").is_none() {
             let folder = format!("/run/user/{}", rustix::process::getuid().as_raw());
             if Path::new(&folder).is_dir() {
-                command.env("XDG_RUNTIME_DIR", folder);
+                program = program.env("XDG_RUNTIME_DIR", folder);
             }
         }
-        command.output()
+        program.run()
     }
 }
 
