@@ -1,8 +1,11 @@
 //! What the tools share: flags, rendering, exit statuses. The only place that prints.
 
 pub mod common;
+pub mod curve;
 pub mod generate;
+pub mod hooks;
 pub mod inside;
+pub mod journal;
 pub mod progress;
 pub mod render;
 pub mod snapshots;

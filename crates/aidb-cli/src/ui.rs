@@ -116,6 +116,11 @@ impl Ui {
         }
     }
 
+    /// Prints an answer that is text of its own, for another program.
+    pub fn text(&self, text: &str) {
+        let _ = std::io::stdout().write_all(text.as_bytes());
+    }
+
     /// Says what should be known beside the answer.
     pub fn note(&self, note: impl Display) {
         if !self.common.quiet {

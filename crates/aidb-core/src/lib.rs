@@ -25,6 +25,7 @@ pub mod ledger;
 pub mod look;
 pub mod memory;
 pub mod migrate;
+pub mod monitor;
 pub mod podman;
 pub mod priority;
 pub mod program;

@@ -95,6 +95,9 @@ fn verify(args: &Args, ui: &mut Ui) -> anyhow::Result<Verdict> {
     if let Some(answer) = inside::look_again(&stack, &reports, ui) {
         return Ok(answer);
     }
+    if args.unit.is_some() {
+        aidb_cli::hooks::note_up(&mut stack, &guards);
+    }
     let verdict = Verdict::over(reports.iter().map(|r| r.verdict));
     if ui.is_json() {
         ui.document(&render::document(ui, "aidb-init-verify", verdict, &reports));

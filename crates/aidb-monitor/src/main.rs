@@ -1,5 +1,9 @@
 //! `aidb-monitor` says what changed while nobody looked.
 
+mod alert;
+mod check;
+mod metrics;
+mod news;
 mod status;
 
 use std::process::ExitCode;
@@ -24,6 +28,12 @@ struct Args {
 enum Verb {
     /// One line a guard, then what is not guarded
     Status,
+    /// Look at everything, compare it with what is known, and tell what is new
+    Check(check::Args),
+    /// Print metrics in Prometheus' text format
+    Metrics(metrics::Args),
+    /// For OnFailure=: tell that a unit failed, why, and what to do
+    Alert(alert::Args),
 }
 
 fn main() -> ExitCode {
@@ -34,7 +44,11 @@ fn main() -> ExitCode {
         return code;
     }
     let args = Args::parse();
-    aidb_cli::run(&args.common, |ui| match &args.verb {
-        Verb::Status => status::status(&args.common, ui),
+    let common = &args.common;
+    aidb_cli::run(common, |ui| match &args.verb {
+        Verb::Status => status::status(common, ui),
+        Verb::Check(args) => check::check(common, args, ui),
+        Verb::Metrics(args) => metrics::metrics(common, args, ui),
+        Verb::Alert(args) => alert::alert(common, args, ui),
     })
 }

@@ -1,163 +1,256 @@
 //! `status`: one line a guard, then what is not guarded.
 
-use std::time::Duration;
+use std::collections::BTreeMap;
 
+use aidb_cli::curve::curve;
 use aidb_cli::table::columns;
 use aidb_cli::text::{ago, count, plain, size};
 use aidb_cli::ui::Style;
 use aidb_cli::{Common, Ui, render};
-use aidb_core::check::{How, check};
-use aidb_core::guard::Guard;
-use aidb_core::judge::{Finding, FindingId, Occasion, Severity, Step, Verdict};
-use aidb_core::look::Depth;
+use aidb_core::judge::{Finding, FindingId, Severity, Verdict};
+use aidb_core::ledger::{Ending, Incarnation, Measurement};
+use aidb_core::monitor::picture::GuardPicture;
+use aidb_core::monitor::{Picture, metrics};
 use aidb_core::report::GuardReport;
 use aidb_core::stack::Stack;
 use jiff::Timestamp;
+use serde_json::{Value, json};
 
-/// From when on the newest proven snapshot is called old: two nights and a bit.
-const STALE: Duration = Duration::from_secs(50 * 3600);
+/// How many signs a curve has.
+const CURVE: usize = 12;
 
 pub fn status(common: &Common, ui: &mut Ui) -> anyhow::Result<Verdict> {
     let mut stack = Stack::open(common.config.as_deref())?;
     stack.settings = stack.settings.with_surroundings(&stack.environment);
-    if let Some(notice) = stack.ledger_notice() {
+    let picture = Picture::of(&mut stack)?;
+    if let Some(notice) = &picture.notice {
         ui.note(format!("note: {notice}"));
     }
-    let now = Timestamp::now();
-    let mut rows = vec![
-        ["GUARD", "STATE", "SIZE", "ROWS", "LAST PROVEN"]
-            .map(str::to_owned)
-            .to_vec(),
-    ];
-    let mut reports = Vec::new();
-    for guard in stack.guards(&[])? {
-        let how = How {
-            occasion: Occasion::Report,
-            depth: Depth::Full,
-            deadline: Duration::from_secs(600),
-        };
-        let report = check(&mut stack, &guard, how);
-        let report = GuardReport::new(
-            &report.name,
-            report
-                .findings
-                .into_iter()
-                .chain(snapshot_finding(&stack, &guard, now))
-                .collect(),
-            report.stores,
-        );
-        rows.push(row(&stack, &guard, &report, now));
-        reports.push(report);
+    let mut verdict = picture.verdict();
+    if let Err(why) = &picture.no_longer_guarded {
+        // What was found out stands, whatever else could not be.
+        ui.note(format!("note: {}", plain(why)));
+        verdict = Verdict::over([verdict, Verdict::Unknown]);
     }
-    let verdict = Verdict::over(reports.iter().map(|r| r.verdict));
     if ui.is_json() {
-        ui.document(&render::document(ui, "aidb-monitor", verdict, &reports));
+        ui.document(&document(ui, &picture, verdict));
         return Ok(verdict);
     }
-    ui.line(columns(&rows).trim_end());
-    for report in &reports {
-        for finding in report
-            .findings
-            .iter()
-            .filter(|f| f.severity > Severity::Info)
-        {
+    print_table(ui, &picture);
+    for guard in &picture.guards {
+        let report = &guard.watched.report;
+        let findings = report.findings.iter();
+        for finding in findings.filter(|f| f.severity > Severity::Info) {
             render::print_finding(ui, &report.name, finding);
         }
     }
-    let mut verdict = verdict;
-    if let Err(e) = no_longer_guarded(&stack, ui) {
-        // What was found out stands, whatever else could not be.
-        ui.error(&e.into());
-        verdict = Verdict::over([verdict, Verdict::Unknown]);
+    let mut asides = Vec::new();
+    for (name, kept) in picture.no_longer_guarded.iter().flatten() {
+        asides.push(format!(
+            "no longer guarded: {name}, {} kept",
+            count(*kept, "snapshot")
+        ));
     }
-    for other in &stack.settings.not_guarded {
+    for other in &picture.not_guarded {
         let folders: Vec<_> = other.folders.iter().map(|f| f.to_string_lossy()).collect();
-        ui.line(plain(&format!(
+        asides.push(format!(
             "not guarded: {} ({})",
             other.container,
             folders.join(", ")
-        )));
+        ));
+    }
+    if let Some(finding) = no_second_copy(&picture) {
+        asides.push(format!("note: {}  [{}]", finding.what, finding.id));
+    }
+    let waiting = picture.guards.iter().flat_map(|g| &g.alerts);
+    let waiting = waiting.filter(|a| a.tries > 0).count() as u64;
+    if waiting > 0 {
+        asides.push(format!(
+            "{} could not be told yet: no way worked",
+            count(waiting, "alert")
+        ));
+    }
+    for aside in asides {
+        ui.line(ui.paint(Style::Faint, &plain(&aside)));
     }
     Ok(verdict)
 }
 
-fn row(stack: &Stack, guard: &Guard, report: &GuardReport, now: Timestamp) -> Vec<String> {
-    let state = match report.verdict {
+fn print_table(ui: &Ui, picture: &Picture) {
+    let head = [
+        "GUARD",
+        "STATE",
+        "SIZE",
+        "ROWS",
+        "LAST PROVEN",
+        "STARTS IN 7 DAYS",
+    ];
+    let mut rows = vec![head.map(str::to_owned).to_vec()];
+    rows.extend(picture.guards.iter().map(|g| row(g, picture.now)));
+    // Without a container that anybody has seen there is nothing to say about starts.
+    if picture.guards.iter().all(|g| g.watched.runs.is_empty()) {
+        for row in &mut rows {
+            row.pop();
+        }
+    }
+    // Colour comes after the columns are aligned: its signs have no width.
+    let table = columns(&rows);
+    let mut lines = table.lines();
+    if let Some(head) = lines.next() {
+        ui.line(ui.paint(Style::Faint, head));
+    }
+    for (line, guard) in lines.zip(&picture.guards) {
+        let verdict = guard.watched.report.verdict;
+        let (style, word) = (style(verdict), state(verdict));
+        let at = guard.watched.report.name.len();
+        let (name, rest) = line.split_at(at.min(line.len()));
+        ui.line(format!(
+            "{name}{}",
+            rest.replacen(word, &ui.paint(style, word), 1)
+        ));
+    }
+}
+
+fn row(guard: &GuardPicture, now: Timestamp) -> Vec<String> {
+    let report = &guard.watched.report;
+    let bytes: u64 = report.stores.iter().filter_map(|s| s.size_bytes).sum();
+    vec![
+        report.name.clone(),
+        state(report.verdict).to_owned(),
+        size(bytes),
+        plain(&rows(report, &guard.watched.measurements)),
+        proven(guard, now),
+        starts(&guard.watched.runs, now),
+    ]
+}
+
+fn state(verdict: Verdict) -> &'static str {
+    match verdict {
         Verdict::Pass => "ok",
         Verdict::Warn => "warn",
         Verdict::Unknown => "unknown",
         Verdict::Hold => "hold",
-    };
-    let bytes: u64 = report.stores.iter().filter_map(|s| s.size_bytes).sum();
+    }
+}
+
+fn style(verdict: Verdict) -> Style {
+    match verdict {
+        Verdict::Pass => Style::Good,
+        Verdict::Warn | Verdict::Unknown => Style::Warn,
+        Verdict::Hold => Style::Bad,
+    }
+}
+
+/// Returns the rows of now, with the course of all of them together; of the size, where there are no rows.
+fn rows(report: &GuardReport, measurements: &[Measurement]) -> String {
     let rows: Vec<String> = report
         .stores
         .iter()
         .flat_map(|s| &s.rows)
-        .map(|(t, n)| format!("{n} {t}"))
+        .map(|(table, n)| format!("{n} {table}"))
         .collect();
-    let proven = match stack.memory(guard).proven {
-        Some(proven) => ago(proven.taken_at, now),
-        None if stack.vault.snapshots(&guard.name).is_err() => "unknown".to_owned(),
-        None => "never".to_owned(),
+    let course: Vec<u64> = measurements
+        .iter()
+        .filter_map(|m| {
+            let all: u64 = m.rows.values().sum();
+            if rows.is_empty() {
+                m.size_bytes
+            } else {
+                (!m.rows.is_empty()).then_some(all)
+            }
+        })
+        .collect();
+    // Two looks are no course yet.
+    let drawn = if course.len() < 3 {
+        String::new()
+    } else {
+        curve(&course, CURVE)
     };
-    vec![
-        guard.name.clone(),
-        state.to_owned(),
-        size(bytes),
-        plain(&rows.join(", ")),
-        proven,
-    ]
+    match (rows.join(", "), drawn) {
+        (rows, drawn) if drawn.is_empty() => rows,
+        (rows, drawn) if rows.is_empty() => drawn,
+        (rows, drawn) => format!("{rows} {drawn}"),
+    }
 }
 
-/// Judges the snapshots: is there a proven one, and is it recent?
-fn snapshot_finding(stack: &Stack, guard: &Guard, now: Timestamp) -> Option<Finding> {
-    let take = vec![Step::new("take one", &["take", &guard.name])];
-    let Some(proven) = stack.memory(guard).proven else {
-        let has_data =
-            std::fs::read_dir(&guard.data).is_ok_and(|mut entries| entries.next().is_some());
-        // That the vault cannot be looked at is said elsewhere, and is not that there is none.
-        let is_known = stack.vault.snapshots(&guard.name).is_ok();
-        let finding = Finding::of_guard(
-            FindingId::SnapshotNoneProven,
-            Severity::Warn,
-            FindingId::SnapshotNoneProven.meaning(),
-        );
-        return (has_data && is_known).then_some(Finding {
-            next: take,
-            ..finding
-        });
-    };
-    let age = now.duration_since(proven.taken_at);
-    let is_old = std::time::Duration::try_from(age).is_ok_and(|age| age > STALE);
-    let finding = Finding::of_guard(
-        FindingId::SnapshotStale,
-        Severity::Warn,
-        FindingId::SnapshotStale.meaning(),
-    );
-    let evidence = Some(format!("`{}`, {}", proven.id, ago(proven.taken_at, now)));
-    is_old.then_some(Finding {
-        evidence,
-        next: take,
-        ..finding
-    })
-}
-
-/// Names the guards that left the settings: their snapshots are kept.
-fn no_longer_guarded(stack: &Stack, ui: &Ui) -> aidb_core::Result<()> {
-    for name in stack.vault.guards()? {
-        if name == "archive" || stack.settings.guards.iter().any(|g| g.name == name) {
-            continue;
+fn proven(guard: &GuardPicture, now: Timestamp) -> String {
+    let kept = guard.kept();
+    match kept.good.last() {
+        Some((id, at)) => {
+            let mark = guard.snapshots.iter().find(|s| s.id == *id);
+            let reason = mark
+                .map(|m| format!(" ({})", plain(&m.reason)))
+                .unwrap_or_default();
+            format!("{}{reason}", ago(*at, now))
         }
-        let kept = stack.vault.snapshots(&name)?.len() as u64;
-        if kept > 0 {
-            ui.line(ui.paint(
-                Style::Faint,
-                &format!(
-                    "no longer guarded: {name}, {} kept",
-                    count(kept, "snapshot")
-                ),
-            ));
+        None if kept.unknown.is_some() => "unknown".to_owned(),
+        None => "never".to_owned(),
+    }
+}
+
+/// Returns how often the container began within a week, and why the runs before ended.
+fn starts(runs: &[Incarnation], now: Timestamp) -> String {
+    if runs.is_empty() {
+        return String::new();
+    }
+    let week: Vec<&Incarnation> = metrics::last_week(runs, now).collect();
+    let mut causes: BTreeMap<&str, u64> = BTreeMap::new();
+    for run in &week {
+        if let Some(ending) = run.ending {
+            *causes.entry(cause(ending)).or_default() += 1;
         }
     }
-    Ok(())
+    let causes: Vec<String> = causes.iter().map(|(why, n)| format!("{n} {why}")).collect();
+    if causes.is_empty() {
+        week.len().to_string()
+    } else {
+        format!("{} ({})", week.len(), causes.join(", "))
+    }
+}
+
+/// Returns why a run ended, for people.
+pub fn cause(ending: Ending) -> &'static str {
+    match ending {
+        Ending::Stopped => "stopped",
+        Ending::Failed => "failed",
+        Ending::NeverRan => "held",
+        Ending::PowerCut => "power cut",
+        Ending::Unseen => "unseen",
+    }
+}
+
+fn no_second_copy(picture: &Picture) -> Option<&Finding> {
+    let findings = picture
+        .guards
+        .iter()
+        .flat_map(|g| &g.watched.report.findings);
+    let mut found = findings.filter(|f| f.id == FindingId::SnapshotNoSecondCopy);
+    found.next()
+}
+
+fn document(ui: &Ui, picture: &Picture, verdict: Verdict) -> Value {
+    let reports: Vec<GuardReport> = picture
+        .guards
+        .iter()
+        .map(|g| g.watched.report.clone())
+        .collect();
+    let mut document = render::document(ui, "aidb-monitor", verdict, &reports);
+    for (n, guard) in picture.guards.iter().enumerate() {
+        let proven = guard.kept().good.last();
+        document["guards"][n]["proven"] =
+            json!(proven.map(|(id, at)| json!({ "id": id, "taken_at": at })));
+        let week: Vec<&Incarnation> =
+            metrics::last_week(&guard.watched.runs, picture.now).collect();
+        document["guards"][n]["starts_last_week"] = json!(week.len());
+        document["guards"][n]["incarnation"] = json!(guard.watched.runs.last());
+    }
+    let others = picture.not_guarded.iter();
+    document["not_guarded"] = others
+        .map(|o| json!({ "container": o.container, "folders": o.folders, "why": o.why }))
+        .collect();
+    let former = picture.no_longer_guarded.iter().flatten();
+    document["no_longer_guarded"] = former
+        .map(|(name, kept)| json!({ "name": name, "snapshots": kept }))
+        .collect();
+    document
 }

@@ -4,7 +4,7 @@ use std::ffi::OsString;
 use std::path::PathBuf;
 use std::time::Duration;
 
-use aidb_cli::{Common, Ui, common::duration, inside, render};
+use aidb_cli::{Common, Ui, common::duration, hooks, inside, render};
 use aidb_core::check::{How, check as check_guard};
 use aidb_core::guard::Guard;
 use aidb_core::judge::{Occasion, Verdict};
@@ -111,8 +111,12 @@ pub fn check(common: &Common, args: &CheckArgs, ui: &mut Ui) -> anyhow::Result<V
         tell(args, &stack, &reports, ui)
     };
     // The user manager does not know the root of a namespace.
-    if args.at == Some(At::Start) && verdict == Verdict::Hold && !userns::is_inside() {
-        give_job_back(&stack, &guards, ui);
+    if args.at == Some(At::Start) && !userns::is_inside() {
+        if verdict == Verdict::Hold {
+            give_job_back(&stack, &guards, ui);
+        } else {
+            hooks::announce_start(&mut stack, &guards);
+        }
     }
     Ok(verdict)
 }

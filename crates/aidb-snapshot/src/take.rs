@@ -3,7 +3,7 @@
 use std::time::{Duration, Instant};
 
 use aidb_cli::text::{count, plain, size, took};
-use aidb_cli::{Common, Ui, common::duration, snapshots};
+use aidb_cli::{Common, Ui, common::duration, hooks, snapshots};
 use aidb_core::Error;
 use aidb_core::guard::Guard;
 use aidb_core::judge::Verdict;
@@ -41,6 +41,9 @@ pub fn take(common: &Common, args: &Args, ui: &mut Ui) -> anyhow::Result<Verdict
     } else {
         stack.guards(&args.guards)?
     };
+    if is_stop {
+        hooks::note_end(&mut stack, &guards);
+    }
     if is_stop && never_ran(|name| std::env::var(name).ok()) {
         ui.step("the application never ran: nothing to keep");
         return Ok(Verdict::Pass);

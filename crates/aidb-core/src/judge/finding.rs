@@ -170,6 +170,8 @@ ids! {
     LayerDatabase "layer.database" "a database lies in the container's own layer and goes with it",
     ContainerRecreated "container.recreated" "the container was recreated unexpectedly",
     ContainerMissing "container.missing" "the container should run and does not exist",
+    ContainerCrashLoop "container.crash-loop" "the container fails and is started again and again",
+    UnitFailed "unit.failed" "the unit that runs it, or one of aidb's own, failed",
     SnapshotNoneProven "snapshot.none-proven" "there is no proven snapshot",
     SnapshotStale "snapshot.stale" "the newest proven snapshot is old",
     SnapshotHash "snapshot.hash" "a snapshot's files differ from its manifest",

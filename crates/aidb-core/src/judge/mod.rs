@@ -1,11 +1,13 @@
 //! Judging: from observations and memory to findings and a verdict. Pure; no I/O.
 
 pub mod applications;
+pub mod container;
 pub mod contract;
 pub mod damage;
 pub mod drift;
 pub mod finding;
 pub mod presence;
+pub mod snapshots;
 pub mod verdict;
 
 pub use finding::{Finding, FindingId, Severity, Step};

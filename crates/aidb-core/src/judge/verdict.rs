@@ -25,6 +25,25 @@ impl Verdict {
         verdicts.into_iter().max().unwrap_or(Self::Pass)
     }
 
+    /// Returns the verdict as programs know it.
+    #[must_use]
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Pass => "pass",
+            Self::Warn => "warn",
+            Self::Unknown => "unknown",
+            Self::Hold => "hold",
+        }
+    }
+
+    /// Returns the verdict of that word.
+    #[must_use]
+    pub fn parse(word: &str) -> Option<Self> {
+        [Self::Pass, Self::Warn, Self::Unknown, Self::Hold]
+            .into_iter()
+            .find(|v| v.as_str() == word)
+    }
+
     /// Returns the exit status that stands for this verdict.
     #[must_use]
     pub fn status(self) -> u8 {

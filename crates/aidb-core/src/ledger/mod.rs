@@ -5,10 +5,12 @@
 //! this program does not know is "could not", never a hold and never a rewrite. Tables that came later are added to the
 //! ledgers of older programs, which go on working with them.
 
+mod alerts;
 mod baselines;
 mod events;
 mod guards;
 mod incarnations;
+mod measurements;
 mod migrations;
 mod tokens;
 
@@ -19,7 +21,8 @@ use jiff::Timestamp;
 use rusqlite::{Connection, ErrorCode, Params, Row, Transaction, TransactionBehavior};
 
 pub use events::Event;
-pub use incarnations::{Ending, Incarnation, Run, Running, Sighting};
+pub use incarnations::{Ending, Incarnation, Left, Run, Running, Sighting};
+pub use measurements::Measurement;
 
 use crate::error::{Error, IoContext, Result};
 use crate::guard::Guard;
@@ -54,7 +57,7 @@ const SCHEMA: &str = "
 ";
 
 /// Tables that came after version 1 was in use.
-const ADDED: [&str; 1] = [incarnations::TABLE];
+const ADDED: [&str; 3] = [incarnations::TABLE, measurements::TABLE, alerts::TABLE];
 
 /// The memory of what was seen and done.
 #[derive(Debug)]

@@ -2,6 +2,7 @@
 
 pub mod application;
 pub mod chroma;
+pub mod container;
 pub mod fingerprint;
 pub mod observation;
 pub mod ollama;
@@ -9,8 +10,10 @@ mod private;
 pub mod qdrant;
 pub mod scan;
 pub mod scratch;
+pub mod space;
 pub mod sqlite;
 pub mod tour;
+pub mod unit;
 pub mod uploads;
 
 pub use observation::{GuardObservation, StoreObservation};

@@ -33,6 +33,23 @@ pub struct StackFile {
     pub programs: Option<Programs>,
     /// Whether the gate at a switch may refuse it. Default: `hold`.
     pub gate: Option<Gate>,
+    /// How a person is told what changed while nobody looked.
+    pub alert: Option<AlertFile>,
+    /// Whether snapshots are handed to somewhere else than this machine's disks. Default: false.
+    pub offsite: Option<bool>,
+}
+
+/// How a person is told what changed while nobody looked.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, schemars::JsonSchema)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct AlertFile {
+    /// Whether to show a notification on the desktop. Default: true.
+    pub desktop: Option<bool>,
+    /// A program and its arguments; it is given a JSON document to read. The program is absolute, or from `~/`.
+    pub command: Option<Vec<String>>,
+    /// For how many hours the return of something that was told is not told again. Default: 24.
+    #[schemars(range(min = 0, max = 8760))]
+    pub quiet_hours: Option<u32>,
 }
 
 /// How many distinct snapshots of each guard are kept.

@@ -13,6 +13,7 @@ pub mod resolve;
 pub mod store_file;
 
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
@@ -44,10 +45,35 @@ pub struct Settings {
     pub programs: Programs,
     /// Whether the gate at a switch may refuse it.
     pub gate: Gate,
+    /// How a person is told what changed while nobody looked.
+    pub alert: Ways,
+    /// Whether snapshots are handed to somewhere else than this machine's disks.
+    pub offsite: bool,
     /// Containers with data that nobody guards.
     pub not_guarded: Vec<NotGuarded>,
     /// What discovery met that a person must know.
     pub problems: Vec<DiscoverProblem>,
+}
+
+/// How a person is told what changed while nobody looked. The unit's journal is told always.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Ways {
+    /// Whether to show a notification on the desktop.
+    pub desktop: bool,
+    /// An absolute program and its arguments, given a JSON document to read.
+    pub command: Option<Vec<String>>,
+    /// For how long the return of something that was told is not told again.
+    pub quiet: Duration,
+}
+
+impl Default for Ways {
+    fn default() -> Self {
+        Self {
+            desktop: true,
+            command: None,
+            quiet: Duration::from_secs(24 * 3600),
+        }
+    }
 }
 
 /// Where settings come from.
@@ -119,6 +145,8 @@ impl Settings {
             guards: found.guards,
             programs: Programs::default(),
             gate: Gate::default(),
+            alert: Ways::default(),
+            offsite: false,
             not_guarded: found.not_guarded,
             problems: found.problems,
         })

@@ -2,14 +2,15 @@
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 use serde_json::Value;
 
 use super::check::{Problem, below, nearest, one_of};
-use super::file::{GuardFile, KeepFile, NotGuardedFile, PolicyFile, StackFile};
+use super::file::{AlertFile, GuardFile, KeepFile, NotGuardedFile, PolicyFile, StackFile};
 use super::paths::{Place, absolute, exclude_pattern, exclude_set, excluded};
 use super::store_file::{StoreFile, inside};
-use super::{Environment, Keep, NotGuarded, Settings, Source};
+use super::{Environment, Keep, NotGuarded, Settings, Source, Ways};
 use crate::catalog::{Catalog, Variables, container_path, overlay_stores};
 use crate::guard::{Guard, Policy, Store};
 
@@ -35,6 +36,7 @@ pub(super) fn resolve(
             *program = all.host_path(&below("/programs", key), &path.to_string_lossy());
         }
     }
+    let alert = all.ways(file.alert);
     let empty = Value::Null;
     let mut guards = Vec::new();
     for (name, guard) in file.guards.unwrap_or_default() {
@@ -60,6 +62,8 @@ pub(super) fn resolve(
             guards,
             programs,
             gate: file.gate.unwrap_or_default(),
+            alert,
+            offsite: file.offsite.unwrap_or(false),
             not_guarded,
             problems: Vec::new(),
         }),
@@ -89,6 +93,29 @@ impl Resolve<'_> {
         absolute(text, self.home)
             .map_err(|what| self.problem(pointer, what))
             .ok()
+    }
+
+    fn ways(&mut self, file: Option<AlertFile>) -> Ways {
+        let default = Ways::default();
+        let Some(file) = file else { return default };
+        let command = file.command.and_then(|mut words| {
+            let Some(program) = words.first_mut() else {
+                self.problem("/alert/command", "expected a program, found an empty list");
+                return None;
+            };
+            *program = self
+                .host_path("/alert/command/0", program)?
+                .to_string_lossy()
+                .into_owned();
+            Some(words)
+        });
+        Ways {
+            desktop: file.desktop.unwrap_or(default.desktop),
+            command,
+            quiet: file.quiet_hours.map_or(default.quiet, |hours| {
+                Duration::from_secs(u64::from(hours) * 3600)
+            }),
+        }
     }
 
     fn guard(&mut self, name: &str, file: GuardFile, raw: &Value) -> Option<Guard> {

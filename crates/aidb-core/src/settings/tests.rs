@@ -320,3 +320,30 @@ fn a_guard_is_named_by_any_part_that_only_it_has() {
     insta::assert_snapshot!(names(&["olama"]).unwrap_err(), @"no guard `olama`, expected one of `local-ai-open-webui`, `local-ai-qdrant`, `ollama`, `ollama.x`; did you mean `ollama`?");
     insta::assert_snapshot!(names(&[""]).unwrap_err(), @"no guard ``, expected one of `local-ai-open-webui`, `local-ai-qdrant`, `ollama`, `ollama.x`; -");
 }
+
+#[test]
+fn ways_to_tell_are_read_and_their_program_is_a_path() {
+    let with = |alert: serde_json::Value| {
+        parse(&json!({"schema": 1, "vault": "/v", "alert": alert}).to_string())
+    };
+    let ways = with(json!({"desktop": false, "command": ["~/bin/tell", "-x"], "quietHours": 2}))
+        .unwrap()
+        .alert;
+    assert!(!ways.desktop);
+    let home = Environment::of_home(Path::new("/home/alice")).home;
+    let program = home.join("bin/tell").display().to_string();
+    assert_eq!(ways.command, Some(vec![program, "-x".to_owned()]));
+    assert_eq!(ways.quiet, std::time::Duration::from_secs(7200));
+    assert_eq!(with(json!({})).unwrap().alert, super::Ways::default());
+    for (alert, told) in [
+        (
+            json!({"command": []}),
+            "/alert/command: expected a program, found an empty list",
+        ),
+        (json!({"command": ["mail"]}), "/alert/command/0: "),
+        (json!({"quietHours": 9000}), "/alert/quietHours: expected"),
+    ] {
+        let error = with(alert).unwrap_err();
+        assert!(error.starts_with(told), "{error}");
+    }
+}

@@ -26,6 +26,26 @@ pub fn write_durably(path: &Path, content: &[u8]) -> Result<()> {
     sync_folder(folder)
 }
 
+/// Writes a small file for others to read, whole or not at all: with the mode that the user's mask leaves, and durably.
+///
+/// # Errors
+/// [`Error::Io`] if the folder does not exist or cannot be written to.
+pub fn write_for_others(path: &Path, content: &[u8]) -> Result<()> {
+    use std::os::unix::fs::PermissionsExt as _;
+    let folder = path.parent().unwrap_or_else(|| Path::new("/"));
+    let mut file = tempfile::Builder::new()
+        .prefix(".new-")
+        .permissions(std::fs::Permissions::from_mode(0o666))
+        .tempfile_in(folder)
+        .doing("make a file in", folder)?;
+    file.write_all(content).doing("write", path)?;
+    file.as_file().sync_all().doing("sync", path)?;
+    file.persist(path)
+        .map_err(|e| e.error)
+        .doing("rename to", path)?;
+    sync_folder(folder)
+}
+
 /// Writes a value as JSON for people to read, durably.
 pub fn write_json<T: serde::Serialize>(path: &Path, value: &T) -> Result<()> {
     let mut text = serde_json::to_vec_pretty(value)

@@ -276,7 +276,8 @@ fn status_has_one_line_a_guard() {
     let _ = stack.run("aidb take").with(0);
     insta::assert_snapshot!(stack.run("aidb status"), @"
     GUARD       STATE  SIZE     ROWS             LAST PROVEN
-    open-webui  ok     612 KiB  14 chat, 4 user  just now
+    open-webui  ok     612 KiB  14 chat, 4 user  just now (manual)
+    note: every copy lies on the same disk  [snapshot.no-second-copy]
     --- status 0
     ");
     damage::empty_database(&stack.data().join("webui.db"));

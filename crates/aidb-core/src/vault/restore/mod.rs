@@ -14,7 +14,7 @@ mod exchange;
 pub mod in_use;
 mod intent;
 mod job;
-mod mounts;
+pub(crate) mod mounts;
 mod name;
 mod place;
 pub mod put_aside;

@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 
 /// One mount of a namespace.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) struct Mount {
+pub(crate) struct Mount {
     /// Its id within the namespace.
     pub id: u64,
     /// The filesystem: `major:minor`.
@@ -18,13 +18,13 @@ pub(super) struct Mount {
 }
 
 /// Returns the mounts of a process (`self`, or its number), in the order in which they lie over each other.
-pub(super) fn of_process(process: &str) -> std::io::Result<Vec<Mount>> {
+pub(crate) fn of_process(process: &str) -> std::io::Result<Vec<Mount>> {
     let text = std::fs::read(format!("/proc/{process}/mountinfo"))?;
     Ok(parse(&text))
 }
 
 /// Returns the mount that `path` (without links) lies on.
-pub(super) fn of_path<'m>(mounts: &'m [Mount], path: &Path) -> Option<&'m Mount> {
+pub(crate) fn of_path<'m>(mounts: &'m [Mount], path: &Path) -> Option<&'m Mount> {
     mounts
         .iter()
         .filter(|m| path.starts_with(&m.point))
@@ -70,7 +70,7 @@ fn unescape(field: &[u8]) -> PathBuf {
 }
 
 /// Returns `path` as the kernel writes it in `/proc/PID/maps`, where only a newline is escaped.
-pub(super) fn as_in_maps(path: &Path) -> Vec<u8> {
+pub(crate) fn as_in_maps(path: &Path) -> Vec<u8> {
     let mut bytes = Vec::new();
     for byte in path.as_os_str().as_bytes() {
         match byte {

@@ -1,0 +1,486 @@
+//! Judging a container from outside: does it run as it should, does it see the guarded folder, what goes with it?
+
+use std::path::PathBuf;
+
+use jiff::{SignedDuration, Timestamp};
+
+use super::{Finding, FindingId, Severity, Step};
+use crate::guard::Guard;
+use crate::ledger::{Ending, Incarnation};
+use crate::look::container::{Layer, MountProof};
+use crate::look::unit::UnitState;
+
+/// For how long an unexpected recreation is said.
+const REMEMBERED: SignedDuration = SignedDuration::from_hours(24);
+/// So many failures within this time are a loop.
+const LOOP: (usize, SignedDuration) = (3, SignedDuration::from_hours(1));
+/// From which size on what was written to the layer should be looked at, bytes: below, it is what images do as they start.
+const MUCH: u64 = 16 << 20;
+
+/// What is known of a guard's container.
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct Facts {
+    /// The state of its unit; `None` if it has none, or that cannot be told.
+    pub unit: Option<UnitState>,
+    /// Whether it is there, as Podman says.
+    pub presence: Presence,
+    /// What it sees at the data path, while it runs.
+    pub mount: Option<MountProof>,
+    /// What it wrote to its own layer, while it runs.
+    pub layer: Option<Layer>,
+    /// Its runs, oldest first.
+    pub runs: Vec<Incarnation>,
+}
+
+/// Whether a container is there.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub enum Presence {
+    /// Nobody asked: nothing says that there is one.
+    #[default]
+    NotAsked,
+    /// It could not be found out.
+    Unknown(String),
+    /// There is none of that name.
+    Absent,
+    /// It is there and does not run.
+    Stopped,
+    /// It runs.
+    Running,
+}
+
+/// Returns what is to be said about a guard's container.
+#[must_use]
+pub fn judge(guard: &Guard, facts: &Facts, now: Timestamp) -> Vec<Finding> {
+    let mut findings = Vec::new();
+    findings.extend(presence(guard, facts));
+    findings.extend(failed(guard, facts));
+    findings.extend(crash_loop(guard, facts, now));
+    findings.extend(recreated(guard, facts, now));
+    findings.extend(facts.mount.as_ref().and_then(|proof| mount(guard, proof)));
+    if let Some(layer) = &facts.layer {
+        findings.extend(database_in_layer(guard, layer));
+        findings.extend(writes(guard, layer));
+    }
+    findings
+}
+
+fn warn(id: FindingId) -> Finding {
+    Finding::of_guard(id, Severity::Warn, id.meaning())
+}
+
+fn presence(guard: &Guard, facts: &Facts) -> Option<Finding> {
+    match &facts.presence {
+        Presence::Unknown(why) => {
+            let what = format!("the container cannot be looked at: {why}");
+            Some(Finding::of_guard(
+                FindingId::CheckCouldNot,
+                Severity::Warn,
+                &what,
+            ))
+        }
+        Presence::Absent | Presence::Stopped
+            if facts.unit.as_ref().is_some_and(UnitState::should_run) =>
+        {
+            let unit = guard.unit.as_deref().unwrap_or_default();
+            let how = if facts.presence == Presence::Absent {
+                "does not exist"
+            } else {
+                "does not run"
+            };
+            Some(Finding {
+                evidence: Some(format!(
+                    "`{unit}` is active, and the container `{}` {how}",
+                    guard.container
+                )),
+                ..warn(FindingId::ContainerMissing)
+            })
+        }
+        _ => None,
+    }
+}
+
+fn failed(guard: &Guard, facts: &Facts) -> Option<Finding> {
+    let unit = facts.unit.as_ref().filter(|u| u.has_failed())?;
+    Some(unit_failed(guard.unit.as_deref().unwrap_or_default(), unit))
+}
+
+/// Returns the finding about a unit that failed.
+#[must_use]
+pub fn unit_failed(name: &str, unit: &UnitState) -> Finding {
+    let status = match unit.exit_status {
+        Some(status) if status != 0 => format!(", status {status}"),
+        _ => String::new(),
+    };
+    Finding {
+        evidence: Some(format!(
+            "result `{}`{status}; `journalctl --user -u {name}` tells more",
+            unit.result
+        )),
+        ..Finding::of_guard(
+            FindingId::UnitFailed,
+            Severity::Warn,
+            &format!("`{name}` failed"),
+        )
+    }
+}
+
+/// A unit with `RestartMode=direct` goes from failure to start without anybody being told of a single one.
+fn crash_loop(guard: &Guard, facts: &Facts, now: Timestamp) -> Option<Finding> {
+    let (many, time) = LOOP;
+    let failures: Vec<&Incarnation> = facts
+        .runs
+        .iter()
+        .rev()
+        .take_while(|run| is_recent(run.ended_at.unwrap_or(run.began_at()), now, time))
+        .filter(|run| run.ending == Some(Ending::Failed))
+        .collect();
+    if failures.len() < many {
+        return None;
+    }
+    let statuses: Vec<String> = failures
+        .iter()
+        .rev()
+        .filter_map(|run| run.exit_status)
+        .map(|s| s.to_string())
+        .collect();
+    let statuses = if statuses.is_empty() {
+        String::new()
+    } else {
+        format!(" (status {})", statuses.join(", "))
+    };
+    Some(Finding {
+        evidence: Some(format!(
+            "{} failures within an hour{statuses}",
+            failures.len()
+        )),
+        next: vec![Step::new("is its data fit?", &["check", &guard.name])],
+        ..warn(FindingId::ContainerCrashLoop)
+    })
+}
+
+/// A container that took another's place, between two looks, while its hooks (which had announced the one before) said
+/// nothing: neither a stop nor a start.
+fn recreated(guard: &Guard, facts: &Facts, now: Timestamp) -> Option<Finding> {
+    let pairs = facts.runs.iter().zip(facts.runs.iter().skip(1));
+    let (before, after) = pairs
+        .rev()
+        .take_while(|(_, after)| is_recent(after.began_at(), now, REMEMBERED))
+        .find(|(before, after)| {
+            after.announced_at.is_none()
+                && before.announced_at.is_some()
+                && before.ending == Some(Ending::Unseen)
+        })?;
+    let short = |run: &Incarnation| match &run.container_id {
+        Some(id) => format!("`{}`", id.chars().take(12).collect::<String>()),
+        None => "one that was never seen".to_owned(),
+    };
+    Some(Finding {
+        evidence: Some(format!(
+            "{} took the place of {}, and no hook saw a stop or a start; what the former wrote to its own layer is gone",
+            short(after),
+            short(before)
+        )),
+        next: vec![Step::new("is its data fit?", &["check", &guard.name])],
+        ..warn(FindingId::ContainerRecreated)
+    })
+}
+
+/// Returns whether something was within the last stretch of time. What is ahead of now, after the clock was set back, was.
+fn is_recent(at: Timestamp, now: Timestamp, time: SignedDuration) -> bool {
+    now.duration_since(at) < time
+}
+
+fn mount(guard: &Guard, proof: &MountProof) -> Option<Finding> {
+    let place = guard.mount.as_deref().unwrap_or(&guard.data).display();
+    let (id, evidence) = match proof {
+        MountProof::Same => return None,
+        MountProof::Unknown(why) => {
+            let what = format!("what the container sees at `{place}` cannot be found out: {why}");
+            return Some(Finding::of_guard(
+                FindingId::CheckCouldNot,
+                Severity::Warn,
+                &what,
+            ));
+        }
+        MountProof::InLayer => (
+            FindingId::MountAbsent,
+            format!("`{place}` in the container is in its own layer, and goes with it"),
+        ),
+        MountProof::Other(found) => (
+            FindingId::MountOther,
+            format!(
+                "`{place}` in the container is {found}, the guarded folder is `{}`",
+                guard.data.display()
+            ),
+        ),
+    };
+    Some(Finding {
+        path: Some(guard.data.clone()),
+        evidence: Some(evidence),
+        next: vec![Step::new("keep what it wrote", &["rescue", &guard.name])],
+        ..Finding::of_guard(id, guard.policy.mount.into(), id.meaning())
+    })
+}
+
+fn database_in_layer(guard: &Guard, layer: &Layer) -> Option<Finding> {
+    let first = layer.databases.first()?;
+    let is_open = layer.open.contains(first);
+    Some(Finding {
+        evidence: Some(format!(
+            "{}{}",
+            listed(&layer.databases),
+            if is_open { ", open for writing" } else { "" }
+        )),
+        next: vec![Step::new("keep it", &["rescue", &guard.name])],
+        ..warn(FindingId::LayerDatabase)
+    })
+}
+
+fn writes(guard: &Guard, layer: &Layer) -> Option<Finding> {
+    if layer.files.is_empty() && layer.open.is_empty() {
+        return None;
+    }
+    let is_much = layer.size_bytes.is_some_and(|s| s >= MUCH);
+    let severity = if is_much {
+        Severity::Warn
+    } else {
+        Severity::Info
+    };
+    let files = if layer.files.is_empty() {
+        &layer.open
+    } else {
+        &layer.files
+    };
+    let size = layer
+        .size_bytes
+        .map(|s| format!("{} MiB: ", s.div_ceil(1 << 20)))
+        .unwrap_or_default();
+    let next = if is_much {
+        vec![Step::new("keep it", &["rescue", &guard.name])]
+    } else {
+        Vec::new()
+    };
+    Some(Finding {
+        evidence: Some(format!("{size}{}", listed(files))),
+        next,
+        ..Finding::of_guard(
+            FindingId::LayerWrites,
+            severity,
+            FindingId::LayerWrites.meaning(),
+        )
+    })
+}
+
+/// Returns the first names and how many more there are.
+fn listed(paths: &[PathBuf]) -> String {
+    const SHOWN: usize = 3;
+    let mut names: Vec<String> = paths
+        .iter()
+        .take(SHOWN)
+        .map(|p| format!("`{}`", p.display()))
+        .collect();
+    if paths.len() > SHOWN {
+        names.push(format!("{} more", paths.len() - SHOWN));
+    }
+    names.join(", ")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn guard() -> Guard {
+        serde_json::from_value(serde_json::json!({
+            "name": "web", "container": "web", "unit": "podman-web.service", "data": "/home/a/web", "mount": "/data",
+            "preset": null, "exclude": [], "stores": [],
+            "policy": { "uninitialised": "quarantine", "missing": "hold", "damaged": "hold", "shrunken": "warn",
+                        "mount": "hold" } }))
+        .unwrap()
+    }
+
+    fn at(minute: i64) -> Timestamp {
+        Timestamp::from_second(1_700_000_000 + minute * 60).unwrap()
+    }
+
+    fn run(id: i64, minute: i64, announced: bool, ending: Option<Ending>) -> Incarnation {
+        Incarnation {
+            id,
+            container: "web".into(),
+            invocation: None,
+            boot: "b".into(),
+            announced_at: announced.then(|| at(minute)),
+            container_id: Some(format!("{id:064}")),
+            image: None,
+            image_digest: None,
+            layer: None,
+            started_at: Some(at(minute)),
+            seen_at: at(minute),
+            ended_at: ending.map(|_| at(minute + 1)),
+            ending,
+            exit_status: None,
+        }
+    }
+
+    fn unit(active: &str) -> UnitState {
+        UnitState {
+            active: active.into(),
+            is_loaded: true,
+            ..UnitState::default()
+        }
+    }
+
+    fn ids(facts: &Facts, minute: i64) -> Vec<(&'static str, Severity)> {
+        judge(&guard(), facts, at(minute))
+            .iter()
+            .map(|f| (f.id.as_str(), f.severity))
+            .collect()
+    }
+
+    #[test]
+    fn a_container_is_missing_only_if_its_unit_is_up() {
+        for (active, presence, expected) in [
+            (
+                "active",
+                Presence::Absent,
+                vec![("container.missing", Severity::Warn)],
+            ),
+            (
+                "active",
+                Presence::Stopped,
+                vec![("container.missing", Severity::Warn)],
+            ),
+            ("active", Presence::Running, vec![]),
+            ("inactive", Presence::Absent, vec![]),
+            ("activating", Presence::Absent, vec![]),
+            ("deactivating", Presence::Absent, vec![]),
+            (
+                "failed",
+                Presence::Absent,
+                vec![("unit.failed", Severity::Warn)],
+            ),
+            (
+                "active",
+                Presence::Unknown("slow".into()),
+                vec![("check.could-not", Severity::Warn)],
+            ),
+        ] {
+            let facts = Facts {
+                unit: Some(unit(active)),
+                presence: presence.clone(),
+                ..Facts::default()
+            };
+            assert_eq!(ids(&facts, 0), expected, "{active} {presence:?}");
+        }
+        assert_eq!(ids(&Facts::default(), 0), []);
+    }
+
+    #[test]
+    fn only_a_recreation_that_no_hook_saw_is_said_and_only_for_a_day() {
+        use Ending::{Failed, PowerCut, Stopped, Unseen};
+        for (before, after_announced, expected) in [
+            ((true, Some(Unseen)), false, true),
+            // Its hooks never said anything: silence tells nothing.
+            ((false, Some(Unseen)), false, false),
+            ((true, Some(Stopped)), false, false),
+            ((true, Some(Failed)), true, false),
+            ((true, Some(Unseen)), true, false),
+            ((true, Some(PowerCut)), false, false),
+        ] {
+            let facts = Facts {
+                runs: vec![
+                    run(1, 0, before.0, before.1),
+                    run(2, 60, after_announced, None),
+                ],
+                ..Facts::default()
+            };
+            let said = |minute| {
+                ids(&facts, minute)
+                    .iter()
+                    .any(|(id, _)| *id == "container.recreated")
+            };
+            assert_eq!(said(61), expected, "{before:?} {after_announced}");
+            assert!(!said(60 + 24 * 60));
+        }
+    }
+
+    #[test]
+    fn three_failures_within_an_hour_are_a_loop() {
+        let failures = |minutes: &[i64]| Facts {
+            runs: minutes
+                .iter()
+                .enumerate()
+                .map(|(n, m)| run(i64::try_from(n).unwrap(), *m, true, Some(Ending::Failed)))
+                .chain([run(99, *minutes.last().unwrap() + 1, true, None)])
+                .collect(),
+            ..Facts::default()
+        };
+        assert_eq!(ids(&failures(&[0, 1]), 5), []);
+        assert_eq!(
+            ids(&failures(&[0, 1, 2]), 5),
+            [("container.crash-loop", Severity::Warn)]
+        );
+        assert_eq!(ids(&failures(&[0, 1, 2]), 70), []);
+        assert_eq!(ids(&failures(&[0, 100, 200]), 201), []);
+        // Stops are no failures, however many.
+        let mut stops = failures(&[0, 1, 2, 3]);
+        for run in &mut stops.runs {
+            run.ending = run.ending.map(|_| Ending::Stopped);
+        }
+        assert_eq!(ids(&stops, 5), []);
+    }
+
+    #[test]
+    fn a_data_path_that_is_not_the_folder_holds_as_the_policy_says() {
+        for (proof, expected) in [
+            (MountProof::Same, vec![]),
+            (MountProof::InLayer, vec![("mount.absent", Severity::Hold)]),
+            (
+                MountProof::Other("`/x`".into()),
+                vec![("mount.other", Severity::Hold)],
+            ),
+            (
+                MountProof::Unknown("no".into()),
+                vec![("check.could-not", Severity::Warn)],
+            ),
+        ] {
+            let facts = Facts {
+                mount: Some(proof.clone()),
+                ..Facts::default()
+            };
+            assert_eq!(ids(&facts, 0), expected, "{proof:?}");
+        }
+    }
+
+    #[test]
+    fn a_database_in_the_layer_is_said_and_other_writes_only_when_they_are_many() {
+        let layer = |databases: &[&str], size| Facts {
+            layer: Some(Layer {
+                files: vec!["/app/a".into(), "/app/b".into()],
+                size_bytes: Some(size),
+                databases: databases.iter().map(PathBuf::from).collect(),
+                ..Layer::default()
+            }),
+            ..Facts::default()
+        };
+        assert_eq!(
+            ids(&layer(&[], 1000), 0),
+            [("layer.writes", Severity::Info)]
+        );
+        assert_eq!(
+            ids(&layer(&[], MUCH), 0),
+            [("layer.writes", Severity::Warn)]
+        );
+        assert_eq!(
+            ids(&layer(&["/app/webui.db"], 1000), 0),
+            [
+                ("layer.database", Severity::Warn),
+                ("layer.writes", Severity::Info)
+            ]
+        );
+        let clean = Facts {
+            layer: Some(Layer::default()),
+            ..Facts::default()
+        };
+        assert_eq!(ids(&clean, 0), []);
+    }
+}

@@ -1,0 +1,78 @@
+//! Alerts: what was found, and whether anybody was told.
+
+use rusqlite::params;
+
+use super::Ledger;
+use crate::error::Result;
+use crate::monitor::alert::Alert;
+
+pub(super) const TABLE: &str = "
+    create table if not exists alert (
+        id integer primary key, guard text not null, document text not null
+    ) strict;
+    create index if not exists alert_by_guard on alert (guard, id);
+";
+
+/// How many alerts of one guard are kept.
+const KEPT: i64 = 300;
+
+impl Ledger {
+    /// Returns a guard's alerts, oldest first. One that cannot be read is left out: what it was about is found again.
+    pub fn alerts(&self, guard: &str) -> Result<Vec<Alert>> {
+        let rows = self.rows(
+            "select id, document from alert where guard = ? order by id",
+            [guard],
+            |r| Ok((r.get::<_, i64>(0)?, r.get::<_, String>(1)?)),
+        )?;
+        Ok(rows
+            .into_iter()
+            .filter_map(|(id, document)| {
+                let alert: Alert = serde_json::from_str(&document).ok()?;
+                Some(Alert {
+                    id: Some(id),
+                    ..alert
+                })
+            })
+            .collect())
+    }
+
+    /// Returns whom alerts are about: guards, and units that no guard has.
+    pub fn alerted(&self) -> Result<Vec<String>> {
+        self.rows("select distinct guard from alert order by guard", [], |r| {
+            r.get(0)
+        })
+    }
+
+    /// Keeps alerts, new or changed; returns them with their numbers.
+    pub fn put_alerts(&mut self, alerts: Vec<Alert>) -> Result<Vec<Alert>> {
+        if alerts.is_empty() {
+            return Ok(alerts);
+        }
+        self.transaction(|transaction| {
+            let mut kept = Vec::new();
+            for mut alert in alerts {
+                let document =
+                    serde_json::to_string(&alert).expect("an alert has only string keys");
+                if let Some(id) = alert.id {
+                    transaction.execute(
+                        "update alert set document = ? where id = ?",
+                        params![document, id],
+                    )?;
+                } else {
+                    transaction.execute(
+                        "insert into alert (guard, document) values (?, ?)",
+                        [&alert.guard, &document],
+                    )?;
+                    alert.id = Some(transaction.last_insert_rowid());
+                    transaction.execute(
+                        "delete from alert where guard = ?1 and id <=
+                         (select id from alert where guard = ?1 order by id desc limit 1 offset ?2)",
+                        params![alert.guard, KEPT],
+                    )?;
+                }
+                kept.push(alert);
+            }
+            Ok(kept)
+        })
+    }
+}

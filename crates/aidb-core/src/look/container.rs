@@ -1,0 +1,477 @@
+//! A running container, looked at from the host: what it sees at its data path, and which of its own files it has open.
+//!
+//! Nothing is run inside it, nothing of it is stopped. What may not be looked at is said as such.
+
+use std::collections::BTreeSet;
+use std::fs::Metadata;
+use std::os::fd::AsFd as _;
+use std::os::unix::fs::MetadataExt as _;
+use std::path::{Path, PathBuf};
+
+use rustix::fs::{AtFlags, CWD, FileType, Mode, OFlags, ResolveFlags, openat, openat2, statat};
+
+use crate::guard::Guard;
+use crate::podman::{Container, Diff};
+
+/// What a container sees at a guard's data path, compared with the folder on the host.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum MountProof {
+    /// The same folder: device and inode are equal, or the mount leads there.
+    Same,
+    /// The path is on no mount: it is in the container's own layer.
+    InLayer,
+    /// Another folder; which one, as far as it is known.
+    Other(String),
+    /// It could not be found out, or is not asked of this guard.
+    Unknown(String),
+}
+
+/// What a container wrote to its own layer, noise left out.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Layer {
+    /// The files, as the container names them.
+    pub files: Vec<PathBuf>,
+    /// Their sizes added up; `None` if that was not found out.
+    pub size_bytes: Option<u64>,
+    /// Which of them are databases.
+    pub databases: Vec<PathBuf>,
+    /// Which of them the application has open for writing now.
+    pub open: Vec<PathBuf>,
+    /// Why not everything could be looked at, if that is so.
+    pub unknown: Option<String>,
+}
+
+/// How many open files of a container are looked at.
+const MOST_OPEN_FILES: usize = 8192;
+
+/// Compares what the container sees at the guard's data path with the guard's folder.
+#[must_use]
+pub fn mount_proof(container: &Container, guard: &Guard) -> MountProof {
+    let Some(mount) = &guard.mount else {
+        return MountProof::Unknown("the guard names no path in the container".into());
+    };
+    let host = match std::fs::metadata(&guard.data) {
+        Ok(host) => host,
+        Err(e) => return MountProof::Unknown(format!("`{}`: {e}", guard.data.display())),
+    };
+    let pid = container.pid.filter(|pid| is_of(*pid, container));
+    let seen = pid.and_then(|pid| identity_inside(pid, mount));
+    if seen == Some((host.dev(), host.ino())) {
+        return MountProof::Same;
+    }
+    // Idmapped and stacked filesystems number the same folder in their own way: the declaration decides, unless the
+    // container has another folder of the same filesystem there: then ours was exchanged under it.
+    match (declared(container, mount, &host), seen) {
+        (MountProof::Same, Some((device, inode)))
+            if device == host.dev() && inode != host.ino() =>
+        {
+            MountProof::Other("the folder that was there when the container started".into())
+        }
+        (declared, _) => declared,
+    }
+}
+
+/// Returns what the container's list of mounts says about the path.
+fn declared(container: &Container, mount: &Path, host: &Metadata) -> MountProof {
+    let Some(found) = container.mount_of(mount) else {
+        return MountProof::InLayer;
+    };
+    if found.source.as_os_str().is_empty() {
+        return MountProof::Other("memory".into());
+    }
+    let rest = mount
+        .strip_prefix(&found.destination)
+        .unwrap_or(Path::new(""));
+    let source = if rest.as_os_str().is_empty() {
+        found.source.clone()
+    } else {
+        found.source.join(rest)
+    };
+    match std::fs::metadata(&source) {
+        Ok(seen) if (seen.dev(), seen.ino()) == (host.dev(), host.ino()) => MountProof::Same,
+        Ok(_) => MountProof::Other(format!("`{}`", source.display())),
+        Err(e) if e.kind() == std::io::ErrorKind::NotFound => {
+            MountProof::Other(format!("`{}`, which does not exist", source.display()))
+        }
+        Err(e) => MountProof::Unknown(format!("`{}`: {e}", source.display())),
+    }
+}
+
+/// Returns whether the process is still the container's: numbers are used again.
+fn is_of(pid: u32, container: &Container) -> bool {
+    std::fs::read_to_string(format!("/proc/{pid}/cgroup"))
+        .is_ok_and(|cgroup| cgroup.contains(&container.id))
+        // Without a cgroup of its own, the process tells nothing about whose it is.
+        || container.cgroup.is_none() && Path::new(&format!("/proc/{pid}/root")).exists()
+}
+
+/// Returns device and inode of a path as a process sees it. Links in it lead within what the process sees.
+fn identity_inside(pid: u32, path: &Path) -> Option<(u64, u64)> {
+    let root = openat(
+        CWD,
+        format!("/proc/{pid}/root"),
+        OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC,
+        Mode::empty(),
+    )
+    .ok()?;
+    let seen = openat2(
+        root.as_fd(),
+        path,
+        OFlags::PATH | OFlags::CLOEXEC,
+        Mode::empty(),
+        ResolveFlags::IN_ROOT | ResolveFlags::NO_MAGICLINKS,
+    )
+    .ok()?;
+    let stat = statat(seen.as_fd(), "", AtFlags::EMPTY_PATH).ok()?;
+    Some((stat.st_dev, stat.st_ino))
+}
+
+/// Returns the regular files of the container's own layer that its processes have open for writing, as they see them.
+/// Files without a name are left out: temporary ones are made that way.
+#[must_use]
+pub fn open_in_layer(container: &Container) -> BTreeSet<PathBuf> {
+    let mut found = BTreeSet::new();
+    let Some(pid) = container.pid.filter(|pid| is_of(*pid, container)) else {
+        return found;
+    };
+    let Ok(root) = statat(CWD, format!("/proc/{pid}/root"), AtFlags::empty()) else {
+        return found;
+    };
+    let mut left = MOST_OPEN_FILES;
+    for process in processes(container, pid) {
+        let Ok(files) = std::fs::read_dir(format!("/proc/{process}/fd")) else {
+            continue;
+        };
+        for file in files.flatten().take(left) {
+            left -= 1;
+            let Ok(stat) = statat(CWD, file.path(), AtFlags::empty()) else {
+                continue;
+            };
+            let is_file = FileType::from_raw_mode(stat.st_mode) == FileType::RegularFile;
+            if !is_file || stat.st_dev != root.st_dev || stat.st_nlink == 0 {
+                continue;
+            }
+            let info = format!("/proc/{process}/fdinfo/{}", file.file_name().display());
+            if is_written(&info)
+                && let Ok(name) = std::fs::read_link(file.path())
+            {
+                found.insert(name);
+            }
+        }
+    }
+    found
+}
+
+/// Returns whether a descriptor is open for writing (proc(5): `flags` is octal, the last two bits are the access mode).
+fn is_written(fdinfo: &str) -> bool {
+    let text = std::fs::read_to_string(fdinfo).unwrap_or_default();
+    text.lines()
+        .find_map(|l| l.strip_prefix("flags:"))
+        .and_then(|flags| u32::from_str_radix(flags.trim(), 8).ok())
+        .is_some_and(|flags| flags & 0o3 != 0)
+}
+
+/// Returns the processes of a container: those of its control group, or only its first one.
+fn processes(container: &Container, pid: u32) -> Vec<u32> {
+    let Some(cgroup) = &container.cgroup else {
+        return vec![pid];
+    };
+    let below = cgroup.strip_prefix("/").unwrap_or(cgroup);
+    let mut pending = vec![Path::new("/sys/fs/cgroup").join(below)];
+    let mut found = Vec::new();
+    while let Some(folder) = pending.pop() {
+        let listed = std::fs::read_to_string(folder.join("cgroup.procs")).unwrap_or_default();
+        found.extend(listed.lines().filter_map(|l| l.parse::<u32>().ok()));
+        let entries = std::fs::read_dir(&folder).into_iter().flatten().flatten();
+        pending.extend(
+            entries
+                .filter(|e| e.file_type().is_ok_and(|t| t.is_dir()))
+                .map(|e| e.path()),
+        );
+    }
+    if found.is_empty() { vec![pid] } else { found }
+}
+
+/// Returns what a container wrote to its own layer: the names that Podman tells, without what every container writes,
+/// with sizes and headers as far as this user may see them.
+#[must_use]
+pub fn written(container: &Container, diff: &Diff) -> Layer {
+    let mut names: Vec<&PathBuf> = diff.added.iter().chain(&diff.changed).collect();
+    names.sort();
+    // A folder stands before what is in it.
+    let is_around = |(a, b): (&&PathBuf, &&PathBuf)| b.starts_with(a);
+    let around: BTreeSet<&PathBuf> = names
+        .iter()
+        .zip(names.iter().skip(1))
+        .filter(|pair| is_around((pair.0, pair.1)))
+        .map(|(a, _)| *a)
+        .collect();
+    let is_mount = |path: &Path| {
+        container
+            .mounts
+            .iter()
+            .any(|m| m.destination.starts_with(path))
+    };
+    let files = names
+        .into_iter()
+        .filter(|p| !around.contains(p) && !is_noise(p) && !is_mount(p));
+    let mut layer = Layer::default();
+    let mut size = container.upper.as_ref().map(|_| 0);
+    for file in files {
+        let on_host = container
+            .upper
+            .as_ref()
+            .map(|upper| upper.join(file.strip_prefix("/").unwrap_or(file)));
+        let metadata = on_host.as_ref().map(|p| p.symlink_metadata());
+        match metadata {
+            Some(Ok(metadata)) if metadata.is_dir() => continue,
+            Some(Ok(metadata)) => size = size.map(|s: u64| s + metadata.len()),
+            _ => size = None,
+        }
+        let is_database = on_host.as_deref().and_then(has_sqlite_header);
+        if is_database.unwrap_or_else(|| is_named_like_a_database(file)) {
+            layer.databases.push(file.clone());
+        }
+        layer.files.push(file.clone());
+    }
+    layer.size_bytes = size;
+    layer
+}
+
+/// Returns whether a file begins as an SQLite database does; `None` if it may not be read.
+fn has_sqlite_header(path: &Path) -> Option<bool> {
+    use std::io::Read as _;
+    let flags = OFlags::RDONLY | OFlags::NOFOLLOW | OFlags::NONBLOCK | OFlags::CLOEXEC;
+    let file = openat(CWD, path, flags, Mode::empty()).ok()?;
+    let mut head = [0; 16];
+    let read = std::fs::File::from(file).read_exact(&mut head);
+    Some(read.is_ok() && head == *b"SQLite format 3\0")
+}
+
+/// What every container writes, or what nobody misses: names of the first folders, or of any.
+fn is_noise(path: &Path) -> bool {
+    const BELOW: [&str; 12] = [
+        "/tmp",
+        "/run",
+        "/dev",
+        "/proc",
+        "/sys",
+        "/var/run",
+        "/var/tmp",
+        "/var/cache",
+        "/var/log",
+        "/var/lock",
+        "/root/.cache",
+        "/etc/mtab",
+    ];
+    let name = path
+        .file_name()
+        .map(|n| n.to_string_lossy())
+        .unwrap_or_default();
+    BELOW.iter().any(|folder| path.starts_with(folder))
+        || path == Path::new("/etc")
+        || path
+            .components()
+            .any(|c| c.as_os_str() == "__pycache__" || c.as_os_str() == ".cache")
+        || [".pyc", ".pid", ".lock", ".log"]
+            .iter()
+            .any(|end| name.ends_with(end))
+}
+
+/// Returns whether a file, by its name, is likely a database: its bytes may not be readable for us.
+#[must_use]
+pub fn is_named_like_a_database(path: &Path) -> bool {
+    let name = path.file_name().map(|n| n.to_string_lossy().to_lowercase());
+    name.is_some_and(|name| {
+        let name = ["-wal", "-shm", "-journal"]
+            .iter()
+            .find_map(|suffix| name.strip_suffix(suffix))
+            .unwrap_or(&name);
+        [".db", ".sqlite", ".sqlite3", ".db3"]
+            .iter()
+            .any(|extension| name.ends_with(extension))
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::podman::{Mount, Mounted};
+
+    fn guard(data: &Path) -> Guard {
+        Guard {
+            name: "web".into(),
+            container: "web".into(),
+            unit: None,
+            data: data.to_owned(),
+            mount: Some("/data".into()),
+            preset: None,
+            exclude: Vec::new(),
+            stores: Vec::new(),
+            policy: crate::guard::Policy::default(),
+            migrations: std::collections::BTreeMap::new(),
+            nested: Vec::new(),
+        }
+    }
+
+    fn container(mounts: &[(&Path, &str)]) -> Container {
+        Container {
+            id: "c0ffee".into(),
+            name: "web".into(),
+            image_id: String::new(),
+            image_digest: None,
+            image_name: None,
+            started_at: None,
+            running: true,
+            paused: false,
+            pid: None,
+            cgroup: None,
+            mounts: mounts
+                .iter()
+                .map(|(source, destination)| Mount {
+                    kind: Mounted::Bind,
+                    name: None,
+                    source: (*source).to_owned(),
+                    destination: destination.into(),
+                    is_writable: true,
+                })
+                .collect(),
+            driver: "overlay".into(),
+            upper: None,
+            labels: std::collections::BTreeMap::new(),
+            is_removed_at_end: true,
+        }
+    }
+
+    #[test]
+    fn the_mount_leads_to_our_folder_or_to_another_or_to_none() {
+        let home = tempfile::tempdir().unwrap();
+        let (data, other) = (home.path().join("data"), home.path().join("other"));
+        std::fs::create_dir_all(other.join("data")).unwrap();
+        std::fs::create_dir(&data).unwrap();
+        let link = home.path().join("link");
+        std::os::unix::fs::symlink(&data, &link).unwrap();
+        for (mounts, expected) in [
+            (vec![(data.as_path(), "/data")], MountProof::Same),
+            (vec![(link.as_path(), "/data")], MountProof::Same),
+            (vec![(home.path(), "/")], MountProof::Same),
+            (
+                vec![(data.as_path(), "/dat"), (data.as_path(), "/data/below")],
+                MountProof::InLayer,
+            ),
+            (vec![], MountProof::InLayer),
+            (
+                vec![(Path::new(""), "/data")],
+                MountProof::Other("memory".into()),
+            ),
+            (
+                vec![(data.as_path(), "/data"), (other.as_path(), "/")],
+                MountProof::Same,
+            ),
+            (
+                vec![(other.as_path(), "/")],
+                MountProof::Other(format!("`{}`", other.join("data").display())),
+            ),
+        ] {
+            let proof = mount_proof(&container(&mounts), &guard(&data));
+            assert_eq!(proof, expected, "{mounts:?}");
+        }
+    }
+
+    /// This very process stands for a container's: it sees the folder as it is.
+    #[test]
+    fn what_a_process_sees_is_compared_by_device_and_inode() {
+        let home = tempfile::tempdir().unwrap();
+        let data = home.path().join("data");
+        std::fs::create_dir(&data).unwrap();
+        let mut container = container(&[(&data, data.to_str().unwrap())]);
+        container.pid = Some(std::process::id());
+        let guard = Guard {
+            mount: Some(data.clone()),
+            ..guard(&data)
+        };
+        assert_eq!(mount_proof(&container, &guard), MountProof::Same);
+        // The guard's folder is another one now; a process that started before still has the old one. Here the process
+        // sees `data` at its mount, and the guard means `moved`.
+        let moved = home.path().join("moved");
+        std::fs::create_dir(&moved).unwrap();
+        let guard = Guard {
+            data: moved,
+            ..guard
+        };
+        let proof = mount_proof(&container, &guard);
+        assert!(matches!(proof, MountProof::Other(_)), "{proof:?}");
+    }
+
+    #[test]
+    fn a_file_that_is_open_for_writing_in_the_layer_is_named() {
+        let folder = tempfile::tempdir_in("/tmp").unwrap();
+        let path = folder.path().canonicalize().unwrap().join("chats.db");
+        let written = std::fs::File::create(&path).unwrap();
+        let mut container = container(&[]);
+        container.pid = Some(std::process::id());
+        let root = std::fs::metadata("/").unwrap().dev();
+        let found = open_in_layer(&container);
+        // Where /tmp is a filesystem of its own, it is no part of this process's root.
+        assert_eq!(
+            found.contains(&path),
+            written.metadata().unwrap().dev() == root,
+            "{found:?}"
+        );
+        drop(written);
+        let _read = std::fs::File::open(&path).unwrap();
+        assert!(!open_in_layer(&container).contains(&path));
+    }
+
+    #[test]
+    fn what_was_written_is_told_without_noise_and_databases_by_their_headers() {
+        let upper = tempfile::tempdir().unwrap();
+        let write = |name: &str, content: &[u8]| {
+            let path = upper.path().join(name);
+            std::fs::create_dir_all(path.parent().unwrap()).unwrap();
+            std::fs::write(path, content).unwrap();
+        };
+        write("app/state", b"SQLite format 3\0 and more");
+        write("app/notes.db", b"no database, whatever its name");
+        write("tmp/x", b"x");
+        let mut container = container(&[(Path::new("/h"), "/app/data")]);
+        container.upper = Some(upper.path().to_owned());
+        let diff = Diff {
+            added: [
+                "/app/state",
+                "/app/notes.db",
+                "/tmp/x",
+                "/app/data",
+                "/app/a.pyc",
+            ]
+            .map(PathBuf::from)
+            .to_vec(),
+            changed: ["/app", "/etc", "/tmp"].map(PathBuf::from).to_vec(),
+            deleted: Vec::new(),
+        };
+        let layer = written(&container, &diff);
+        assert_eq!(
+            layer.files,
+            ["/app/notes.db", "/app/state"].map(PathBuf::from)
+        );
+        assert_eq!(layer.databases, [PathBuf::from("/app/state")]);
+        assert_eq!(layer.size_bytes, Some(25 + 30));
+        // Without the folder, names have to do.
+        container.upper = None;
+        let layer = written(&container, &diff);
+        assert_eq!(layer.databases, [PathBuf::from("/app/notes.db")]);
+        assert_eq!(layer.size_bytes, None);
+    }
+
+    #[test]
+    fn databases_are_known_by_their_names() {
+        for (name, is) in [
+            ("/app/webui.db", true),
+            ("/app/chroma.sqlite3-wal", true),
+            ("/var/log/app.log", false),
+            ("/app/db", false),
+        ] {
+            assert_eq!(is_named_like_a_database(Path::new(name)), is, "{name}");
+        }
+    }
+}

@@ -1,0 +1,340 @@
+//! One look at a guard and everything around it: data, snapshots, container; noted in the ledger and judged.
+//!
+//! Gentle: one question to systemd for all units, one to Podman for each container (and one more for what it wrote), each
+//! with a deadline. What cannot be asked is said, and nothing is concluded from it.
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use jiff::Timestamp;
+
+use super::alert::Topic;
+use crate::check::{How, check};
+use crate::error::Result;
+use crate::guard::Guard;
+use crate::judge::container::{Facts, Presence};
+use crate::judge::snapshots::Kept;
+use crate::judge::{self, Finding, FindingId, Occasion, Severity, Verdict};
+use crate::ledger::{Incarnation, Ledger, Measurement, Running, Sighting};
+use crate::look::container::{
+    Layer, is_named_like_a_database, mount_proof, open_in_layer, written,
+};
+use crate::look::scan::told;
+use crate::look::unit::{self, UnitState};
+use crate::look::{Depth, space};
+use crate::podman::{Container, Podman};
+use crate::report::GuardReport;
+use crate::stack::Stack;
+
+/// How long each program may take.
+pub const PATIENCE: Duration = Duration::from_secs(10);
+/// After so many failures Podman is not asked again: each may take all of its time, and there may be a hundred guards.
+const MOST_FAILURES: u32 = 2;
+/// How long the data of one guard may be looked at.
+const DEADLINE: Duration = Duration::from_secs(600);
+
+/// A look at everything, begun.
+#[derive(Debug)]
+pub struct Watch {
+    now: Timestamp,
+    boot: String,
+    podman: Result<Podman, String>,
+    podman_failures: u32,
+    units: Result<BTreeMap<String, UnitState>, String>,
+    /// By the container's name: several guards may have one.
+    containers: BTreeMap<String, Result<Option<Container>, String>>,
+}
+
+/// What one look at a guard showed.
+#[derive(Debug, Clone)]
+pub struct Watched {
+    /// The guard.
+    pub guard: Guard,
+    /// Data, snapshots and container, judged.
+    pub report: GuardReport,
+    /// What could not be looked at: of that nothing has gone.
+    pub not_looked_at: Vec<Topic>,
+    /// The container's runs, oldest first.
+    pub runs: Vec<Incarnation>,
+    /// Measurements, oldest first, this one included.
+    pub measurements: Vec<Measurement>,
+    /// Good snapshots, oldest first, as far as they were asked for.
+    pub kept: Kept,
+    /// The states of the container and of its unit.
+    pub facts: Facts,
+}
+
+impl Watch {
+    /// Begins a look: asks systemd about the units of all guards.
+    #[must_use]
+    pub fn begin(stack: &Stack, guards: &[Guard]) -> Self {
+        let mut units: Vec<String> = guards.iter().filter_map(|g| g.unit.clone()).collect();
+        units.sort();
+        units.dedup();
+        let (programs, environment) = (&stack.settings.programs, &stack.environment);
+        Self {
+            now: Timestamp::now(),
+            boot: boot(),
+            podman: Podman::find(programs, environment, PATIENCE).map_err(|e| told(&e)),
+            podman_failures: 0,
+            units: unit::states(&units, programs, environment, PATIENCE).map_err(|e| told(&e)),
+            containers: BTreeMap::new(),
+        }
+    }
+
+    /// Returns when it began.
+    #[must_use]
+    pub fn now(&self) -> Timestamp {
+        self.now
+    }
+
+    /// Looks at one guard, and notes what is worth remembering.
+    pub fn look(&mut self, stack: &mut Stack, guard: &Guard) -> Watched {
+        let how = How {
+            occasion: Occasion::Report,
+            depth: Depth::Full,
+            deadline: DEADLINE,
+        };
+        let report = check(stack, guard, how);
+        let mut not_looked_at = Vec::new();
+        let is_unsure = |f: &Finding| f.verdict() == Verdict::Unknown;
+        if report.findings.iter().any(is_unsure) {
+            not_looked_at.push(Topic::Data);
+        }
+        let facts = self.facts(stack, guard);
+        let in_container = judge::container::judge(guard, &facts, self.now);
+        let no_units = guard.unit.is_some() && self.units.is_err();
+        let no_layer = facts.layer.as_ref().is_some_and(|l| l.unknown.is_some());
+        if no_units || no_layer || in_container.iter().any(is_unsure) {
+            not_looked_at.push(Topic::Container);
+        }
+        let kept = kept(stack, guard, self.now);
+        let of_snapshots = judge::snapshots::judge(&guard.name, &kept, self.now);
+        if kept.unknown.is_some() {
+            not_looked_at.push(Topic::Snapshots);
+        }
+        let findings = report
+            .findings
+            .into_iter()
+            .chain(in_container)
+            .chain(of_snapshots)
+            .collect();
+        let report = GuardReport::new(&guard.name, findings, report.stores);
+        Watched {
+            measurements: self.measure(stack, &report),
+            runs: facts.runs.clone(),
+            guard: guard.clone(),
+            report,
+            not_looked_at,
+            kept,
+            facts,
+        }
+    }
+
+    fn measure(&self, stack: &mut Stack, report: &GuardReport) -> Vec<Measurement> {
+        let known: Vec<u64> = report.stores.iter().filter_map(|s| s.size_bytes).collect();
+        let size = (!known.is_empty()).then(|| known.iter().sum());
+        let rows: BTreeMap<String, u64> = report
+            .stores
+            .iter()
+            .flat_map(|s| {
+                s.rows
+                    .iter()
+                    .map(|(table, rows)| (format!("{}/{table}", s.name), *rows))
+            })
+            .collect();
+        let Ok(ledger) = stack.ledger() else {
+            return Vec::new();
+        };
+        // That it cannot be noted is said by the ledger's own notice; the look goes on.
+        let _ = ledger.note_measurement(&report.name, self.now, report.verdict, size, &rows);
+        ledger.measurements(&report.name).unwrap_or_default()
+    }
+
+    /// Asks about the container, if anything says that there is one.
+    fn facts(&mut self, stack: &mut Stack, guard: &Guard) -> Facts {
+        let known_runs = stack
+            .ledger()
+            .and_then(|l| l.incarnations(&guard.container))
+            .unwrap_or_default();
+        let unit = self
+            .units
+            .as_ref()
+            .ok()
+            .zip(guard.unit.as_ref())
+            .and_then(|(units, name)| units.get(name))
+            .filter(|state| state.is_loaded)
+            .cloned();
+        let is_expected = unit.is_some() || !known_runs.is_empty();
+        let mut facts = Facts {
+            unit,
+            runs: known_runs,
+            ..Facts::default()
+        };
+        let container = match self.container(&guard.container) {
+            // A folder without a container needs no Podman.
+            Err(_) if !is_expected => return facts,
+            Err(why) => {
+                facts.presence = Presence::Unknown(why);
+                return facts;
+            }
+            Ok(None) => {
+                facts.presence = Presence::Absent;
+                return self.again_if_missing(stack, guard, facts);
+            }
+            Ok(Some(container)) => container,
+        };
+        if !container.running {
+            facts.presence = Presence::Stopped;
+            return self.again_if_missing(stack, guard, facts);
+        }
+        facts.presence = Presence::Running;
+        facts.mount = guard.mount.as_ref().map(|_| mount_proof(&container, guard));
+        facts.layer = Some(self.layer(&container));
+        if let Ok(ledger) = stack.ledger() {
+            let _ = note_running(ledger, &container, &self.boot, self.now);
+            facts.runs = ledger.incarnations(&guard.container).unwrap_or_default();
+        }
+        facts
+    }
+
+    fn container(&mut self, name: &str) -> Result<Option<Container>, String> {
+        if let Some(known) = self.containers.get(name) {
+            return known.clone();
+        }
+        let found = match &self.podman {
+            Ok(podman) => podman.container(name).map_err(|e| told(&e)),
+            Err(why) => Err(why.clone()),
+        };
+        if found.is_err() {
+            self.podman_failures += 1;
+        }
+        if let (Err(why), true) = (&found, self.podman_failures >= MOST_FAILURES) {
+            self.podman = Err(why.clone());
+        }
+        self.containers.insert(name.to_owned(), found.clone());
+        found
+    }
+
+    /// A container that is being started anew is missing for a moment: both systemd and Podman are asked once more.
+    fn again_if_missing(&mut self, stack: &Stack, guard: &Guard, facts: Facts) -> Facts {
+        let (Some(name), true) = (
+            &guard.unit,
+            facts.unit.as_ref().is_some_and(UnitState::should_run),
+        ) else {
+            return facts;
+        };
+        std::thread::sleep(Duration::from_secs(1));
+        self.containers.remove(&guard.container);
+        let presence = match self.container(&guard.container) {
+            Err(why) => Presence::Unknown(why),
+            Ok(None) => Presence::Absent,
+            Ok(Some(container)) if !container.running => Presence::Stopped,
+            Ok(Some(_)) => Presence::Running,
+        };
+        let (programs, environment) = (&stack.settings.programs, &stack.environment);
+        let units = unit::states(std::slice::from_ref(name), programs, environment, PATIENCE);
+        Facts {
+            presence,
+            unit: units.ok().and_then(|mut u| u.remove(name)),
+            ..facts
+        }
+    }
+
+    /// Asks what the container wrote to its own layer.
+    fn layer(&self, container: &Container) -> Layer {
+        let diff = match &self.podman {
+            Ok(podman) => podman.diff(&container.id).map_err(|e| told(&e)),
+            Err(why) => Err(why.clone()),
+        };
+        let mut layer = match diff {
+            Ok(diff) => written(container, &diff),
+            Err(why) => Layer {
+                unknown: Some(why),
+                ..Layer::default()
+            },
+        };
+        layer.open = open_in_layer(container).into_iter().collect();
+        let open = layer.open.iter().filter(|f| is_named_like_a_database(f));
+        layer.databases.extend(open.cloned());
+        layer.databases.sort();
+        layer.databases.dedup();
+        layer
+    }
+}
+
+/// Notes in the ledger that a container runs.
+///
+/// # Errors
+/// If the ledger cannot be written.
+pub fn note_running(
+    ledger: &mut Ledger,
+    container: &Container,
+    boot: &str,
+    at: Timestamp,
+) -> Result<Option<Sighting>> {
+    if !container.running {
+        return Ok(None);
+    }
+    let running = Running {
+        id: container.id.clone(),
+        image: container.image_name.clone(),
+        image_digest: container.image_digest.clone(),
+        layer: container.upper.clone(),
+        started_at: container.started_at,
+    };
+    ledger
+        .note_running(&container.name, &running, boot, at)
+        .map(Some)
+}
+
+/// Returns the system's boot, as every part of aidb names it.
+#[must_use]
+pub fn boot() -> String {
+    std::fs::read_to_string("/proc/sys/kernel/random/boot_id")
+        .unwrap_or_default()
+        .trim()
+        .to_owned()
+}
+
+/// Looks at what is kept of a guard: no more snapshots are opened than are needed to judge.
+fn kept(stack: &Stack, guard: &Guard, now: Timestamp) -> Kept {
+    let mut kept = Kept {
+        has_data: std::fs::read_dir(&guard.data)
+            .map(|mut entries| entries.next().is_some())
+            .ok(),
+        has_second_copy: if stack.settings.offsite {
+            Some(true)
+        } else {
+            space::is_same_filesystem(&guard.data, stack.vault.root()).map(|same| !same)
+        },
+        space: space::space(stack.vault.root()),
+        ..Kept::default()
+    };
+    let mut read = || -> Result<()> {
+        for snapshot in stack.vault.each_snapshot(&guard.name)?.rev() {
+            let snapshot = snapshot?;
+            if snapshot.is_good() {
+                let at = snapshot.summary.taken_at;
+                kept.good.insert(0, (snapshot.id(), at));
+                if at <= now {
+                    break;
+                }
+            }
+        }
+        Ok(())
+    };
+    if let Err(e) = read() {
+        kept.unknown = Some(told(&e));
+    }
+    kept
+}
+
+/// Returns the finding about a guard that a unit's failure is said with, if its data is what keeps it from running.
+#[must_use]
+pub fn held(report: &GuardReport) -> Option<&Finding> {
+    report
+        .findings
+        .iter()
+        .find(|f| f.severity == Severity::Hold && f.id != FindingId::UnitFailed)
+}
