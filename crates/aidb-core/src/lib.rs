@@ -32,6 +32,7 @@ pub mod program;
 pub mod progress;
 pub mod rename;
 pub mod report;
+pub mod rescue;
 pub mod settings;
 pub mod stack;
 pub mod systemd;
@@ -39,3 +40,10 @@ pub mod userns;
 pub mod vault;
 
 pub use error::{Error, Result};
+
+/// Does what this process was started for by another of ours, and returns its status; `None` if a person or a hook
+/// started it. Every tool's `main` calls it first.
+#[must_use]
+pub fn child_main() -> Option<std::process::ExitCode> {
+    look::sqlite::child_main().or_else(rescue::child_main)
+}

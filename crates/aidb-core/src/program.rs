@@ -3,10 +3,10 @@
 //! A program that cannot be started, does not end in time or ends otherwise than well is "could not": nothing is ever
 //! concluded from its silence.
 
-use std::ffi::{OsStr, OsString};
+use std::ffi::OsStr;
 use std::io::{self, Read, Write as _};
 use std::os::unix::process::{CommandExt as _, ExitStatusExt as _};
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::process::{Child, Command, ExitStatus, Stdio};
 use std::sync::mpsc::{self, Receiver};
 use std::thread;
@@ -26,9 +26,7 @@ const LAST_WORDS: Duration = Duration::from_millis(200);
 /// A program with its arguments, not yet run.
 #[derive(Debug)]
 pub struct Program {
-    path: PathBuf,
-    arguments: Vec<OsString>,
-    variables: Vec<(OsString, OsString)>,
+    command: Command,
     input: Option<Vec<u8>>,
     deadline: Duration,
     most_answer_bytes: u64,
@@ -60,10 +58,14 @@ impl Program {
     /// Returns a program that may run for `deadline`.
     #[must_use]
     pub fn new(path: &Path, deadline: Duration) -> Self {
+        Self::of(Command::new(path), deadline)
+    }
+
+    /// Returns what a command describes, its streams left aside; it may run for `deadline`.
+    #[must_use]
+    pub fn of(command: Command, deadline: Duration) -> Self {
         Self {
-            path: path.to_owned(),
-            arguments: Vec::new(),
-            variables: Vec::new(),
+            command,
             input: None,
             deadline,
             most_answer_bytes: MOST_ANSWER_BYTES,
@@ -73,16 +75,7 @@ impl Program {
     /// Adds arguments.
     #[must_use]
     pub fn args<A: AsRef<OsStr>>(mut self, arguments: impl IntoIterator<Item = A>) -> Self {
-        let added = arguments.into_iter().map(|a| a.as_ref().to_owned());
-        self.arguments.extend(added);
-        self
-    }
-
-    /// Sets a variable of its environment; the rest is ours.
-    #[must_use]
-    pub fn env(mut self, name: &str, value: impl AsRef<OsStr>) -> Self {
-        self.variables
-            .push((name.into(), value.as_ref().to_owned()));
+        self.command.args(arguments);
         self
     }
 
@@ -105,19 +98,16 @@ impl Program {
     /// # Errors
     /// [`Error::CouldNot`] if it cannot be started, does not end in time (it is killed with all that it started in
     /// its own process group), or answers more than it may.
-    pub fn run(&self) -> Result<Ran> {
-        let mut command = Command::new(&self.path);
-        command.args(&self.arguments).process_group(0);
-        for (name, value) in &self.variables {
-            command.env(name, value);
-        }
+    pub fn run(&mut self) -> Result<Ran> {
         let stdin = if self.input.is_some() {
             Stdio::piped()
         } else {
             Stdio::null()
         };
         let began = Instant::now();
-        let child = command
+        let child = self
+            .command
+            .process_group(0)
             .stdin(stdin)
             .stdout(Stdio::piped())
             .stderr(Stdio::piped())
@@ -169,7 +159,7 @@ impl Program {
     ///
     /// # Errors
     /// As [`Self::run`]; also if it ends with another status than 0.
-    pub fn answer(&self) -> Result<Vec<u8>> {
+    pub fn answer(&mut self) -> Result<Vec<u8>> {
         let ran = self.run()?;
         if ran.status.success() {
             Ok(ran.answer)
@@ -205,11 +195,12 @@ impl Program {
     /// Returns its name and its first words, which tell what it was asked.
     fn shown(&self) -> String {
         const WORDS: usize = 3;
-        let name = self.path.file_name().unwrap_or(self.path.as_os_str());
+        let path = Path::new(self.command.get_program());
+        let name = path.file_name().unwrap_or(path.as_os_str());
         let mut words = vec![name.to_string_lossy().into_owned()];
-        let first = self.arguments.iter().take(WORDS);
+        let first = self.command.get_args().take(WORDS);
         words.extend(first.map(|a| printable(&a.to_string_lossy())));
-        if self.arguments.len() > WORDS {
+        if self.command.get_args().len() > WORDS {
             words.push("…".to_owned());
         }
         words.join(" ")
@@ -321,9 +312,9 @@ mod tests {
             .answer()
             .unwrap_err();
         insta::assert_snapshot!(error, @r"`sh -c echo 'cannot: \u{1b}[31m' >&2; exit 125` ended with status 125: cannot: \u{1b}[31m");
-        let absent = Program::new(Path::new("/nowhere/podman"), LONG).args(["ps"]);
+        let mut absent = Program::new(Path::new("/nowhere/podman"), LONG).args(["ps"]);
         insta::assert_snapshot!(absent.run().unwrap_err(), @"`podman ps` cannot be run: No such file or directory (os error 2)");
-        let chatty = shell("head -c 100000 /dev/zero", LONG).most_answer_bytes(4096);
+        let mut chatty = shell("head -c 100000 /dev/zero", LONG).most_answer_bytes(4096);
         insta::assert_snapshot!(chatty.run().unwrap_err(), @"`sh -c head -c 100000 /dev/zero` answers more than 4096 bytes");
     }
 

@@ -12,7 +12,6 @@ use aidb_core::check::{How, check};
 use aidb_core::guard::Guard;
 use aidb_core::judge::{FindingId, Occasion, Severity, Verdict};
 use aidb_core::look::Depth;
-use aidb_core::look::sqlite;
 use aidb_core::report::GuardReport;
 use aidb_core::stack::Stack;
 use clap::{CommandFactory as _, Parser, Subcommand};
@@ -60,7 +59,7 @@ enum Verb {
 }
 
 fn main() -> ExitCode {
-    if let Some(code) = sqlite::child_main() {
+    if let Some(code) = aidb_core::child_main() {
         return code;
     }
     if let Some(code) = aidb_cli::generate(Args::command) {

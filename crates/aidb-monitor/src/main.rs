@@ -9,7 +9,6 @@ mod status;
 use std::process::ExitCode;
 
 use aidb_cli::Common;
-use aidb_core::look::sqlite;
 use clap::{CommandFactory as _, Parser, Subcommand};
 
 /// Say what changed while nobody looked
@@ -37,7 +36,7 @@ enum Verb {
 }
 
 fn main() -> ExitCode {
-    if let Some(code) = sqlite::child_main() {
+    if let Some(code) = aidb_core::child_main() {
         return code;
     }
     if let Some(code) = aidb_cli::generate(Args::command) {

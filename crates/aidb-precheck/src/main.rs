@@ -9,7 +9,6 @@ use std::process::ExitCode;
 
 use aidb_cli::Common;
 use aidb_core::judge::FindingId;
-use aidb_core::look::sqlite;
 use clap::{CommandFactory as _, Parser, Subcommand};
 
 /// Check that data is fit to start its container
@@ -58,7 +57,7 @@ enum Verb {
 }
 
 fn main() -> ExitCode {
-    if let Some(code) = sqlite::child_main() {
+    if let Some(code) = aidb_core::child_main() {
         return code;
     }
     if let Some(code) = aidb_cli::generate(Args::command) {

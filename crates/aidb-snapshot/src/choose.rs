@@ -23,6 +23,18 @@ pub struct Ready {
     _unpacked: Option<Staging>,
 }
 
+impl Ready {
+    /// Returns a snapshot that was laid out in a folder of ours.
+    pub fn laid_out(guard: &Guard, snapshot: Snapshot, id: String, folder: Staging) -> Self {
+        Self {
+            guard: guard.clone(),
+            snapshot,
+            id,
+            _unpacked: Some(folder),
+        }
+    }
+}
+
 /// Returns what is to be restored: what was asked for, else the newest proven snapshot from before `before`, else an
 /// archive from before it.
 pub fn choose(

@@ -11,6 +11,8 @@ use aidb_core::vault::proof::Proof;
 use jiff::Timestamp;
 use serde_json::json;
 
+use crate::rescues;
+
 #[derive(Debug, clap::Args)]
 pub struct ListArgs {
     /// Guard whose snapshots to list, or any unambiguous part of its name (without one, all of them)
@@ -87,7 +89,8 @@ pub fn list(common: &Common, args: &ListArgs, ui: &mut Ui) -> anyhow::Result<Ver
         }
     }
     if ui.is_json() {
-        ui.document(&json!({ "schema": 1, "tool": "aidb-snapshot", "verdict": Verdict::Pass, "snapshots": documents }));
+        ui.document(&json!({ "schema": 1, "tool": "aidb-snapshot", "verdict": Verdict::Pass, "snapshots": documents,
+            "rescues": rescues::documents(&stack, &names) }));
     } else if documents.is_empty() {
         ui.line(format!(
             "no snapshots in `{}`",
@@ -96,12 +99,16 @@ pub fn list(common: &Common, args: &ListArgs, ui: &mut Ui) -> anyhow::Result<Ver
     } else {
         ui.line(columns(&rows).trim_end());
     }
+    rescues::list(&stack, &names, now, ui);
     crate::restore::list_put_asides(&stack, &names, ui);
     Ok(Verdict::Pass)
 }
 
 pub fn show(common: &Common, args: &ShowArgs, ui: &mut Ui) -> anyhow::Result<Verdict> {
     let stack = Stack::open(common.config.as_deref())?;
+    if let Some((guard, id)) = args.snapshot.split_once("/rescue") {
+        return rescues::show(&stack, guard, id.trim_start_matches('/'), ui);
+    }
     let snapshot = match stack.kept(&args.snapshot)? {
         Kept::Snapshot(snapshot) => *snapshot,
         Kept::Archive(archive) => return show_archive(&archive, ui),
@@ -178,7 +185,7 @@ fn show_archive(archive: &Archive, ui: &Ui) -> anyhow::Result<Verdict> {
     Ok(Verdict::Pass)
 }
 
-fn print_facts<const N: usize>(facts: [(&str, String); N], ui: &Ui) {
+pub fn print_facts<const N: usize>(facts: [(&str, String); N], ui: &Ui) {
     let rows: Vec<Vec<String>> = facts
         .into_iter()
         .filter(|(_, v)| !v.is_empty())
@@ -207,6 +214,11 @@ fn print_content(proof: Option<&Proof>, entries: &[Entry], ui: &Ui) {
             store.name, store.checked
         )));
     }
+    print_entries(entries, "", ui);
+}
+
+/// Prints every file, its path below `root`.
+pub fn print_entries(entries: &[Entry], root: &str, ui: &Ui) {
     let mut files = vec![["SIZE", "MODE", "PATH"].map(str::to_owned).to_vec()];
     for entry in entries {
         let kind = match &entry.kind {
@@ -219,7 +231,7 @@ fn print_content(proof: Option<&Proof>, entries: &[Entry], ui: &Ui) {
         files.push(vec![
             plain(&kind),
             format!("{:04o}", entry.mode),
-            plain(&entry.path.as_path().to_string_lossy()),
+            plain(&format!("{root}{}", entry.path.as_path().display())),
         ]);
     }
     ui.line(columns(&files).trim_end());

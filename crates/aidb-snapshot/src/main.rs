@@ -6,6 +6,8 @@ mod list;
 mod port;
 mod prove;
 mod prune;
+mod rescue;
+mod rescues;
 mod restore;
 mod take;
 mod verify;
@@ -13,7 +15,6 @@ mod verify;
 use std::process::ExitCode;
 
 use aidb_cli::Common;
-use aidb_core::look::sqlite;
 use clap::{CommandFactory as _, Parser, Subcommand};
 
 /// Keep data, prove what was kept, bring it back
@@ -56,10 +57,12 @@ enum Verb {
     Export(port::ExportArgs),
     /// Bring in a file that `export` or `archive` wrote, and prove it anew
     Import(port::ImportArgs),
+    /// Keep what containers wrote outside their volumes, before they go
+    Rescue(rescue::Args),
 }
 
 fn main() -> ExitCode {
-    if let Some(code) = sqlite::child_main() {
+    if let Some(code) = aidb_core::child_main() {
         return code;
     }
     if let Some(code) = aidb_cli::generate(Args::command) {
@@ -79,5 +82,6 @@ fn main() -> ExitCode {
         Verb::Archive(args) => archive::archive(common, args, ui),
         Verb::Export(args) => port::export(common, args, ui),
         Verb::Import(args) => port::import(common, args, ui),
+        Verb::Rescue(args) => rescue::rescue(common, args, ui),
     })
 }

@@ -1,6 +1,6 @@
 //! `restore` and `undo`: by one command, and back again.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use aidb_cli::text::{ago, count, plain, size, took, when};
@@ -9,6 +9,7 @@ use aidb_cli::{Common, Ui, common::duration, units};
 use aidb_core::Error;
 use aidb_core::guard::Guard;
 use aidb_core::judge::Verdict;
+use aidb_core::rescue;
 use aidb_core::stack::Stack;
 use aidb_core::vault::Snapshot;
 use aidb_core::vault::lock::{Lock, Mode};
@@ -20,7 +21,7 @@ use jiff::Timestamp;
 use jiff::tz::TimeZone;
 use serde_json::json;
 
-#[derive(Debug, clap::Args)]
+#[derive(Debug, Clone, clap::Args)]
 pub struct RestoreArgs {
     /// Guard to bring back, or any unambiguous part of its name
     #[arg(required_unless_present = "all")]
@@ -37,6 +38,15 @@ pub struct RestoreArgs {
     /// Bring back the newest proven snapshot that was taken before this time, such as 2026-11-23 or 2026-11-23T18:00
     #[arg(long, value_name = "TIME", conflicts_with = "snapshot", value_parser = time)]
     before: Option<Timestamp>,
+
+    /// Bring back what was rescued of the container's layer: an ID of `list`, or without one the newest
+    #[arg(long, value_name = "ID", num_args = 0..=1, default_missing_value = "",
+        conflicts_with_all = ["snapshot", "before", "all"])]
+    rescue: Option<String>,
+
+    /// With `--rescue`: the folder of the container that becomes the data folder (default: where the guard has its data)
+    #[arg(long, value_name = "FOLDER", requires = "rescue")]
+    from: Option<PathBuf>,
 
     /// Bring back this path below the data folder only (can be repeated); a database brings its log
     #[arg(long, value_name = "PATH")]
@@ -101,7 +111,12 @@ pub fn restore(common: &Common, args: &RestoreArgs, ui: &mut Ui) -> anyhow::Resu
     let guards = guards(&stack, args)?;
     // All are chosen and unpacked before any is touched: half a stack of one moment and half of another helps nobody.
     let mut all = Vec::new();
+    let mut args = args.clone();
     for guard in &guards {
+        if let Some(id) = args.rescue.clone() {
+            all.push(rescued(&stack, guard, &id, &mut args, ui)?);
+            continue;
+        }
         let kept = choose(&stack, guard, args.snapshot.as_deref(), args.before)?;
         let id = kept.id();
         let ready = ready(&stack, guard, kept, &args.only, !args.dry_run, ui)
@@ -109,16 +124,48 @@ pub fn restore(common: &Common, args: &RestoreArgs, ui: &mut Ui) -> anyhow::Resu
         all.push(ready);
     }
     let documents = if args.dry_run {
-        let plans = all.iter().map(|ready| plan_one(ready, args, ui));
+        let plans = all.iter().map(|ready| plan_one(ready, &args, ui));
         plans.collect::<anyhow::Result<Vec<_>>>()?
     } else {
-        restore_all(&mut stack, &all, args, ui)?
+        restore_all(&mut stack, &all, &args, ui)?
     };
     if ui.is_json() {
         ui.document(&json!({ "schema": 1, "tool": "aidb-snapshot", "verdict": Verdict::Pass, "dry_run": args.dry_run,
             "restored": documents }));
     }
     Ok(Verdict::Pass)
+}
+
+/// Lays out what was rescued, to be restored as a snapshot is; what else is in the data folder stays.
+fn rescued(
+    stack: &Stack,
+    guard: &Guard,
+    id: &str,
+    args: &mut RestoreArgs,
+    ui: &Ui,
+) -> aidb_core::Result<Ready> {
+    let id = Some(id).filter(|id| !id.is_empty());
+    let rescue = rescue::find(&stack.vault, &guard.name, id)?;
+    let is_whole = args.to.is_some() && args.from.is_none();
+    let from = if is_whole {
+        Some(Path::new(""))
+    } else {
+        args.from.as_deref()
+    };
+    let brought = rescue.bring_back(&stack.vault, guard, from)?;
+    ui.step(plain(&format!(
+        "`{}` of the container becomes the data folder",
+        brought.from.display()
+    )));
+    if args.only.is_empty() && args.to.is_none() {
+        args.only = brought.only;
+    }
+    Ok(Ready::laid_out(
+        guard,
+        brought.snapshot,
+        rescue.id(),
+        brought.staging,
+    ))
 }
 
 fn guards(stack: &Stack, args: &RestoreArgs) -> aidb_core::Result<Vec<Guard>> {

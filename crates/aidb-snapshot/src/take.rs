@@ -49,9 +49,18 @@ pub fn take(common: &Common, args: &Args, ui: &mut Ui) -> anyhow::Result<Verdict
         return Ok(Verdict::Pass);
     }
     let mut outcome = Outcome::default();
+    let mut containers = std::collections::BTreeSet::new();
     for guard in &guards {
         let began = Instant::now();
-        match take_one(&mut stack, guard, args) {
+        let taken = take_one(&mut stack, guard, args);
+        // While the hook before the stop runs, the container is there; in the one after it, it and its layer are gone.
+        if is_stop && containers.insert(guard.container.clone()) {
+            let left = args.deadline.saturating_sub(began.elapsed());
+            if let Err(e) = crate::rescue::beside_snapshot(&mut stack, guard, left, ui) {
+                ui.error(&e);
+            }
+        }
+        match taken {
             Ok(snapshot) => {
                 told(ui, &snapshot, began.elapsed(), args.unproven);
                 if !args.unproven && !snapshot.is_proven() {

@@ -18,7 +18,7 @@ use crate::vault::manifest::{Entry, How, Kind, RelPath, Source, Xattr, to_hex};
 use crate::vault::restore::put_aside::is_ours;
 
 /// The first bytes of every SQLite database (SQLite file format, 1.3.1).
-const SQLITE_MAGIC: &[u8; 16] = b"SQLite format 3\0";
+pub(crate) const SQLITE_MAGIC: &[u8; 16] = b"SQLite format 3\0";
 /// How often a plain file is copied again because it changed meanwhile.
 const ATTEMPTS: usize = 3;
 
@@ -326,7 +326,7 @@ impl Capture<'_> {
 }
 
 /// Returns the attributes that belong to the data: the user's own, and access lists.
-fn xattrs(fd: impl AsFd) -> Vec<Xattr> {
+pub(crate) fn xattrs(fd: impl AsFd) -> Vec<Xattr> {
     let mut names = vec![0; 64 * 1024];
     let Ok(length) = flistxattr(&fd, &mut names) else {
         return Vec::new();
@@ -347,11 +347,11 @@ fn xattrs(fd: impl AsFd) -> Vec<Xattr> {
     found
 }
 
-fn mtime_ns(stat: &Stat) -> i64 {
+pub(crate) fn mtime_ns(stat: &Stat) -> i64 {
     nanoseconds(stat.st_mtime, stat.st_mtime_nsec)
 }
 
-fn ctime_ns(stat: &Stat) -> i64 {
+pub(crate) fn ctime_ns(stat: &Stat) -> i64 {
     nanoseconds(stat.st_ctime, stat.st_ctime_nsec)
 }
 

@@ -104,7 +104,7 @@ impl Podman {
     /// # Errors
     /// [`Error::CouldNot`] if it could not be found out.
     pub fn diff(&self, container: &str) -> Result<Diff> {
-        let program = self.program(&["diff", "--format", "json", container])?;
+        let mut program = self.program(&["diff", "--format", "json", container])?;
         self.parse("diff", &program.answer()?)
     }
 
@@ -121,7 +121,7 @@ impl Podman {
 
     /// Returns the answer of `inspect`; `None` if there is no such thing.
     fn inspect(&self, kind: &str, name: &str) -> Result<Option<Vec<u8>>> {
-        let asked = self.program(&[kind, "inspect", name])?;
+        let mut asked = self.program(&[kind, "inspect", name])?;
         let ran = asked.run()?;
         if ran.status.success() {
             return Ok(Some(ran.answer));

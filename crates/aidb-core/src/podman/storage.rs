@@ -163,6 +163,32 @@ impl Storage {
             .collect())
     }
 
+    /// Returns whether the storage is what this module reads: where the settings say, with a list of containers.
+    #[must_use]
+    pub fn is_readable(&self) -> bool {
+        self.driver == "overlay" && self.root.join("overlay-containers").is_dir()
+    }
+
+    /// Returns where a container sees something of the host, as its own configuration says (OCI runtime specification,
+    /// `mounts`); nothing if that cannot be read.
+    #[must_use]
+    pub fn mount_points(&self, id: &str) -> Vec<PathBuf> {
+        #[derive(Deserialize)]
+        struct Config {
+            #[serde(default)]
+            mounts: Vec<Point>,
+        }
+        #[derive(Deserialize)]
+        struct Point {
+            destination: PathBuf,
+        }
+        let folder = self.root.join("overlay-containers").join(id);
+        let text = std::fs::read(folder.join("userdata/config.json")).unwrap_or_default();
+        serde_json::from_slice::<Config>(&text)
+            .map(|config| config.mounts.into_iter().map(|m| m.destination).collect())
+            .unwrap_or_default()
+    }
+
     /// Returns the container of that name, without calling Podman.
     ///
     /// # Errors

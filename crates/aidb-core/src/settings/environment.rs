@@ -18,7 +18,7 @@ pub struct Environment {
     pub state_home: PathBuf,
     /// `$XDG_CACHE_HOME`.
     pub cache_home: PathBuf,
-    /// `$XDG_RUNTIME_DIR`, where Podman keeps what does not outlive a boot.
+    /// `$XDG_RUNTIME_DIR`, where Podman keeps what does not outlive a boot; without one, systemd's usual place for it.
     pub runtime: Option<PathBuf>,
     /// `$CONTAINERS_STORAGE_CONF`, the settings of Podman's storage.
     pub storage_settings: Option<PathBuf>,
@@ -76,7 +76,11 @@ impl Environment {
             data_home: or("XDG_DATA_HOME", defaults.data_home),
             state_home: or("XDG_STATE_HOME", defaults.state_home),
             cache_home: or("XDG_CACHE_HOME", defaults.cache_home),
-            runtime: absolute("XDG_RUNTIME_DIR"),
+            // An activation from a system service or from `su` does not have it, and Podman looks there, too.
+            runtime: absolute("XDG_RUNTIME_DIR").or_else(|| {
+                let usual = format!("/run/user/{}", rustix::process::getuid().as_raw());
+                Some(PathBuf::from(usual)).filter(|folder| folder.is_dir())
+            }),
             storage_settings: absolute("CONTAINERS_STORAGE_CONF"),
             path: variable("PATH")
                 .map(|path| std::env::split_paths(&path).collect())

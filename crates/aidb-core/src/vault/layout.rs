@@ -5,7 +5,8 @@
 //!   GUARD/                       one folder for each guard
 //!     .lock                      flock: shared to read, exclusive to take, prove, restore, prune
 //!     SEQ-TIME-REASON/           a snapshot; appears whole, by one rename
-//!       data/…  manifest.json  proof.json | refused.json  damaged.json  rescue/…
+//!       data/…  manifest.json  proof.json | refused.json  damaged.json
+//!     rescue/SEQ-TIME-CONTAINER/ what a container wrote outside its volumes
 //!     archive/                   independent copies
 //!   .staging/                    half-made things; whatever no flock holds may be cleared
 //! ```

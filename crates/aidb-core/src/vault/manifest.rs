@@ -282,24 +282,30 @@ impl Manifest {
     /// Returns a hash over names and content, the same for snapshots of the same state; `None` before every hash is known.
     #[must_use]
     pub fn content_id(&self) -> Option<String> {
-        let mut hasher = blake3::Hasher::new();
-        for entry in &self.entries {
-            let content: &[u8] = match &entry.kind {
-                Kind::File { blake3, .. } => blake3.as_ref()?.as_bytes(),
-                Kind::Symlink { target } => target.as_path().as_os_str().as_bytes(),
-                Kind::HardLink { to } => to.as_path().as_os_str().as_bytes(),
-                Kind::Folder | Kind::Special { .. } => b"",
-            };
-            let path = entry.path.as_path().as_os_str().as_bytes();
-            hasher
-                .update(&(path.len() as u64).to_le_bytes())
-                .update(path);
-            hasher
-                .update(&(content.len() as u64).to_le_bytes())
-                .update(content);
-        }
-        Some(hasher.finalize().to_hex().to_string())
+        content_id(&self.entries)
     }
+}
+
+/// Returns a hash over names and content; `None` before every hash is known.
+#[must_use]
+pub fn content_id(entries: &[Entry]) -> Option<String> {
+    let mut hasher = blake3::Hasher::new();
+    for entry in entries {
+        let content: &[u8] = match &entry.kind {
+            Kind::File { blake3, .. } => blake3.as_ref()?.as_bytes(),
+            Kind::Symlink { target } => target.as_path().as_os_str().as_bytes(),
+            Kind::HardLink { to } => to.as_path().as_os_str().as_bytes(),
+            Kind::Folder | Kind::Special { .. } => b"",
+        };
+        let path = entry.path.as_path().as_os_str().as_bytes();
+        hasher
+            .update(&(path.len() as u64).to_le_bytes())
+            .update(path);
+        hasher
+            .update(&(content.len() as u64).to_le_bytes())
+            .update(content);
+    }
+    Some(hasher.finalize().to_hex().to_string())
 }
 
 #[cfg(test)]

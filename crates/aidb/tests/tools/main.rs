@@ -22,6 +22,7 @@ mod next_steps;
 mod odd_files;
 mod originals;
 mod renamed;
+mod rescued;
 mod restored;
 mod rotten;
 mod round_trip;

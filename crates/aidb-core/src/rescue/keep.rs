@@ -1,0 +1,305 @@
+//! Copying what counts of a layer, databases first, within a limit and a time.
+
+use std::collections::BTreeSet;
+use std::os::unix::fs::PermissionsExt as _;
+use std::path::{Path, PathBuf};
+use std::time::{Duration, Instant};
+
+use rustix::fs::{FileType, Stat, fstat};
+use rustix::io::Errno;
+use serde::{Deserialize, Serialize};
+
+use super::layer::{LeftOut, Sorted};
+use crate::capture::copy::{create, read_up_to, transfer};
+use crate::capture::database::database;
+use crate::capture::pin::{same_state, sidecar};
+use crate::capture::tree::{ctime_ns, mtime_ns, xattrs};
+use crate::capture::walk::{Found, Root};
+use crate::error::{IoContext, Result};
+use crate::userns::IdMap;
+use crate::vault::manifest::{Entry, Gap, How, Kind, RelPath, Source, Xattr};
+
+/// How often a file is copied again because it changed meanwhile. The application's locks are not seen from below its
+/// overlay, so that only standing still tells that a copy is whole.
+const ATTEMPTS: usize = 5;
+
+/// What was kept.
+#[derive(Debug, Default, Serialize, Deserialize)]
+pub(super) struct Kept {
+    /// Parents before their children.
+    pub entries: Vec<Entry>,
+    /// What did not fit, or for which the time was not enough.
+    pub left_out: Vec<LeftOut>,
+    /// What could not be read.
+    pub gaps: Vec<Gap>,
+    /// What never stood still.
+    pub unsteady: Vec<RelPath>,
+}
+
+/// The length of the header of a `-wal` (SQLite file format, 4.1).
+const WAL_HEADER_BYTES: usize = 32;
+
+/// Inode, size and time of main and journal; inode and header of the log.
+type State = (
+    Option<(u64, i64, i64)>,
+    Option<(u64, i64, i64)>,
+    Option<(u64, Option<[u8; WAL_HEADER_BYTES]>)>,
+);
+
+struct Copy<'a> {
+    root: &'a Root,
+    target: &'a Path,
+    ids: IdMap,
+    left_bytes: u64,
+    until: Instant,
+    made: BTreeSet<PathBuf>,
+    out: Kept,
+}
+
+/// Copies into the new folder `target`.
+///
+/// # Errors
+/// [`crate::Error::Io`] if the copy cannot be written. What of the layer cannot be read is a gap, not an error.
+pub(super) fn keep(
+    root: &Root,
+    sorted: &Sorted,
+    target: &Path,
+    limit_bytes: u64,
+    until: Instant,
+) -> Result<Kept> {
+    let mut copy = Copy {
+        root,
+        target,
+        ids: IdMap::of_this_process(),
+        left_bytes: limit_bytes,
+        until,
+        made: BTreeSet::new(),
+        out: Kept::default(),
+    };
+    std::fs::create_dir(target).doing("make the folder", target)?;
+    for found in &sorted.databases {
+        if copy.has_room(found) {
+            copy.database(found)?;
+        }
+    }
+    for found in &sorted.files {
+        if copy.has_room(found) {
+            copy.file(found)?;
+        }
+    }
+    for found in &sorted.others {
+        copy.other(found)?;
+    }
+    copy.folders(&sorted.folders);
+    let mut out = copy.out;
+    out.entries.sort_by(|a, b| a.path.cmp(&b.path));
+    Ok(out)
+}
+
+impl Copy<'_> {
+    /// Takes a file's size off what may be kept; says so if there is not as much.
+    fn has_room(&mut self, found: &Found) -> bool {
+        let size_bytes = u64::try_from(found.stat.st_size).unwrap_or(0);
+        let why = if Instant::now() >= self.until {
+            "the time was not enough"
+        } else if size_bytes > self.left_bytes {
+            "it does not fit into the limit"
+        } else {
+            self.left_bytes -= size_bytes;
+            return true;
+        };
+        self.out.left_out.push(LeftOut {
+            path: found.path.clone().into(),
+            size_bytes,
+            why: why.into(),
+        });
+        false
+    }
+
+    /// Captures a database again and again until its files stood still over the copy.
+    fn database(&mut self, found: &Found) -> Result<()> {
+        let path = self.make_parents(&found.path)?;
+        for attempt in 1.. {
+            let before = self.states(&found.path);
+            let left = self.until.saturating_duration_since(Instant::now());
+            let patience = left.min(Duration::from_secs(2));
+            let parts = match database(self.root, &found.path, &path, patience) {
+                Ok(captured) => captured.files,
+                Err(e) => {
+                    self.gap(&found.path, &crate::look::scan::told(&e));
+                    return Ok(());
+                }
+            };
+            let stood_still = before == self.states(&found.path);
+            if !stood_still && attempt < ATTEMPTS && Instant::now() < self.until {
+                for part in &parts {
+                    let copy = sidecar(&path, part.suffix);
+                    std::fs::remove_file(&copy).doing("replace", &copy)?;
+                }
+                continue;
+            }
+            if !stood_still {
+                self.out.unsteady.push(found.path.clone().into());
+            }
+            for part in parts {
+                let relative = sidecar(&found.path, part.suffix);
+                let attributes = self.attributes(&relative);
+                let copy = sidecar(&path, part.suffix);
+                self.add_file(&relative, &copy, part.how, &part.stat, attributes)?;
+            }
+            return Ok(());
+        }
+        Ok(())
+    }
+
+    /// What tells whether a copy of a database is of one instant: main and journal as they were, and the same log. A log
+    /// that only grew is no matter, since what lies behind its last whole commit is not read.
+    fn states(&self, main: &Path) -> State {
+        let stat = |suffix| self.root.stat(&sidecar(main, suffix)).ok().flatten();
+        let whole = |suffix| stat(suffix).map(|s| (s.st_ino, s.st_size, mtime_ns(&s)));
+        let mut header = [0; WAL_HEADER_BYTES];
+        let log = stat("-wal").map(|s| {
+            let read = self
+                .root
+                .open_file(&sidecar(main, "-wal"))
+                .is_ok_and(|file| read_up_to(&file, &mut header, 0).is_ok());
+            (s.st_ino, read.then_some(header))
+        });
+        (whole(""), whole("-journal"), log)
+    }
+
+    fn file(&mut self, found: &Found) -> Result<()> {
+        let source = match self.root.open_file(&found.path) {
+            Ok(source) => source,
+            Err(Errno::NOENT) => return Ok(()),
+            Err(e) => {
+                self.gap(
+                    &found.path,
+                    &format!("cannot be read: {}", std::io::Error::from(e)),
+                );
+                return Ok(());
+            }
+        };
+        let path = self.make_parents(&found.path)?;
+        for attempt in 1.. {
+            let copy = create(&path).doing("write", &path)?;
+            let before = fstat(&source).doing("look at", &path)?;
+            let how = transfer(&source, &copy).doing("copy to", &path)?;
+            let after = fstat(&source).doing("look at", &path)?;
+            let stood_still = same_state(&before, &after);
+            if !stood_still && attempt < ATTEMPTS && Instant::now() < self.until {
+                std::fs::remove_file(&path).doing("replace", &path)?;
+                continue;
+            }
+            if !stood_still {
+                self.out.unsteady.push(found.path.clone().into());
+            }
+            let attributes = self.attributes(&found.path);
+            return self.add_file(&found.path, &path, how, &before, attributes);
+        }
+        Ok(())
+    }
+
+    /// Keeps a link as a link; names a pipe, socket or device.
+    fn other(&mut self, found: &Found) -> Result<()> {
+        let special = |what: &str| Kind::Special { what: what.into() };
+        let kind = match FileType::from_raw_mode(found.stat.st_mode) {
+            FileType::Symlink => match self.root.read_link(&found.path) {
+                Ok(target) => {
+                    let path = self.make_parents(&found.path)?;
+                    std::os::unix::fs::symlink(&target, &path).doing("make the link", &path)?;
+                    Kind::Symlink {
+                        target: target.into(),
+                    }
+                }
+                Err(_) => return Ok(()),
+            },
+            FileType::Fifo => special("fifo"),
+            FileType::Socket => special("socket"),
+            FileType::BlockDevice => special("block-device"),
+            _ => special("character-device"),
+        };
+        self.entry(&found.path, kind, &found.stat, Vec::new());
+        Ok(())
+    }
+
+    /// Names the folders that lead to something.
+    fn folders(&mut self, folders: &[Found]) {
+        for found in folders
+            .iter()
+            .filter(|f| self.made.contains(&f.path))
+            .collect::<Vec<_>>()
+        {
+            let attributes = self.attributes(&found.path);
+            self.entry(&found.path, Kind::Folder, &found.stat, attributes);
+        }
+    }
+
+    fn make_parents(&mut self, relative: &Path) -> Result<PathBuf> {
+        let path = self.target.join(relative);
+        if let Some(parent) = path.parent() {
+            std::fs::create_dir_all(parent).doing("make the folder", parent)?;
+        }
+        self.made
+            .extend(relative.ancestors().skip(1).map(Path::to_owned));
+        Ok(path)
+    }
+
+    /// Returns the attributes of a file that belong to it, and not to the overlay.
+    fn attributes(&self, relative: &Path) -> Vec<Xattr> {
+        let mut attributes = self
+            .root
+            .open_at(relative, rustix::fs::OFlags::RDONLY)
+            .map(|fd| xattrs(&fd))
+            .unwrap_or_default();
+        attributes.retain(|a| !a.name.starts_with("user.overlay."));
+        attributes
+    }
+
+    fn add_file(
+        &mut self,
+        relative: &Path,
+        copy: &Path,
+        how: How,
+        stat: &Stat,
+        attributes: Vec<Xattr>,
+    ) -> Result<()> {
+        let size_bytes = std::fs::metadata(copy).doing("look at", copy)?.len();
+        let blake3 = Some(crate::look::scan::hash(copy).doing("read", copy)?);
+        std::fs::set_permissions(copy, std::fs::Permissions::from_mode(0o400))
+            .doing("protect", copy)?;
+        let source = Source {
+            inode: stat.st_ino,
+            mtime_ns: mtime_ns(stat),
+            ctime_ns: ctime_ns(stat),
+        };
+        let kind = Kind::File {
+            size_bytes,
+            blake3,
+            how,
+            source,
+        };
+        self.entry(relative, kind, stat, attributes);
+        Ok(())
+    }
+
+    fn entry(&mut self, path: &Path, kind: Kind, stat: &Stat, xattrs: Vec<Xattr>) {
+        let (uid, gid) = self.ids.to_container(stat.st_uid, stat.st_gid);
+        self.out.entries.push(Entry {
+            path: path.into(),
+            kind,
+            mode: stat.st_mode & 0o7777,
+            uid,
+            gid,
+            mtime_ns: mtime_ns(stat),
+            xattrs,
+        });
+    }
+
+    fn gap(&mut self, path: &Path, why: &str) {
+        self.out.gaps.push(Gap {
+            path: path.into(),
+            why: why.into(),
+        });
+    }
+}
