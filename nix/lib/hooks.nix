@@ -39,6 +39,13 @@ rec {
       service = user.Service or { };
       ofUnit = user.Unit or { };
       listOf = section: key: lib.filter (line: line != null) (lib.toList (section.${key} or [ ]));
+      # An empty line forgets all before it: ours stand after the last one.
+      first =
+        ours: lines:
+        let
+          after = lib.foldl' (after: line: if line == "" then [ ] else after ++ [ line ]) [ ] lines;
+        in
+        lib.take (lib.length lines - lib.length after) lines ++ ours ++ after;
     in
     if guards == [ ] then
       user
@@ -56,15 +63,13 @@ rec {
         }
         // service
         // {
-          ExecStartPre = [
-            (check guards)
-          ]
-          ++ map (m: migrate m.guard m.store m.folder) migrations
-          ++ listOf service "ExecStartPre";
-          ExecStop = [ (keep guards) ] ++ listOf service "ExecStop";
+          ExecStartPre = first (
+            [ (check guards) ] ++ map (m: migrate m.guard m.store m.folder) migrations
+          ) (listOf service "ExecStartPre");
+          ExecStop = first [ (keep guards) ] (listOf service "ExecStop");
           ExecStopPost = listOf service "ExecStopPost" ++ [ (keep guards) ];
           # An application that does not handle TERM ends like this at an ordinary stop.
-          SuccessExitStatus = [ "137 143" ] ++ listOf service "SuccessExitStatus";
+          SuccessExitStatus = first [ "137 143" ] (listOf service "SuccessExitStatus");
         };
       };
 }

@@ -83,6 +83,37 @@ in
     ) (lib.attrNames off)
   ) (lib.attrNames examples);
 
+  # systemd forgets the lines before an empty one.
+  "a user's reset takes no hook away" =
+    let
+      reset =
+        (with' four {
+          services.podman.containers.qdrant.extraConfig.Service = {
+            ExecStartPre = [ "" "/bin/one" ];
+            ExecStop = "";
+            ExecStopPost = [ "/bin/two" "" ];
+            SuccessExitStatus = "";
+          };
+        }).quadlets."podman-qdrant.container";
+      alive =
+        key:
+        lib.foldl' (
+          lines: line:
+          if line == "${key}=" then
+            [ ]
+          else if lib.hasPrefix "${key}=" line then
+            lines ++ [ line ]
+          else
+            lines
+        ) [ ] (lib.splitString "\n" reset);
+      lacks = key: ours: lib.optional (!lib.any (lib.hasInfix ours) (alive key)) "${key}: ${toString (alive key)}";
+    in
+    lacks "ExecStartPre" "aidb-precheck check"
+    ++ lacks "ExecStartPre" "/bin/one"
+    ++ lacks "ExecStop" "aidb-snapshot take"
+    ++ lacks "ExecStopPost" "aidb-snapshot take"
+    ++ lacks "SuccessExitStatus" "137 143";
+
   "hooks are on guarded containers, once, and on no others" = lib.concatMap (
     name:
     let
