@@ -28,6 +28,7 @@ rustPlatform.buildRustPackage {
       ../Cargo.lock
       ../clippy.toml
       ../crates
+      ../nix/cases.json
       ../nix/catalog.json
       ../tests/fixtures
     ];

@@ -5,7 +5,8 @@ use std::io::Read;
 use std::path::{Path, PathBuf};
 
 use super::container_unit::{UnitFile, expand};
-use super::volume::{Mount, parse_arguments, parse_mount, parse_tmpfs, parse_volume};
+use super::mount_lines::{parse_arguments, parse_mount, parse_tmpfs, parse_volume};
+use super::volume::Mount;
 use super::{DiscoverProblem, DiscoverProblemKind};
 use crate::catalog::Variables;
 use crate::settings::{Environment, is_container_name};

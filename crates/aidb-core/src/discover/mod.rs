@@ -7,6 +7,7 @@ pub mod container_unit;
 pub mod declared;
 pub mod derive;
 pub mod image;
+pub mod mount_lines;
 pub mod volume;
 
 use std::path::PathBuf;
@@ -137,5 +138,7 @@ fn keep_apart(found: &mut Discovery, environment: &Environment) {
     }
 }
 
+#[cfg(test)]
+mod cases;
 #[cfg(test)]
 mod tests;

@@ -7,10 +7,10 @@ use std::path::Path;
 use tempfile::TempDir;
 
 /// A home folder with unit files. Its own path is under `/tmp`, so data folders are written as `/srv/…`.
-struct Home(TempDir);
+pub(super) struct Home(TempDir);
 
 impl Home {
-    fn new(files: &[(&str, &str)]) -> Self {
+    pub(super) fn new(files: &[(&str, &str)]) -> Self {
         let home = Self(tempfile::tempdir().unwrap());
         for (path, text) in files {
             home.write(path, text);
@@ -34,7 +34,7 @@ impl Home {
         environment
     }
 
-    fn discover(&self) -> Discovery {
+    pub(super) fn discover(&self) -> Discovery {
         discover(&self.environment())
     }
 }
@@ -152,49 +152,6 @@ fn every_way_to_write_a_volume() {
         ),
     ] {
         assert_eq!(outcome(&format!("{WEBUI}{lines}\n")), expected, "{lines}");
-    }
-}
-
-#[test]
-fn images_decide_what_is_guarded() {
-    for (lines, expected) in [
-        (
-            "Image=docker.io/n8nio/n8n\nVolume=/srv/n8n:/home/node/.n8n",
-            "c /srv/n8n",
-        ),
-        (
-            "Image=docker.io/me/app\nVolume=/srv/app:/d\nVolume=named:/e\nVolume=/etc/localtime:/etc/localtime:ro",
-            "- [\"/srv/app\", \"/data/containers/storage/volumes/named/_data\"] no preset knows image `docker.io/me/app`",
-        ),
-        ("Image=docker.io/me/app", ""),
-        ("Image=redis", ""),
-        ("Image=redis\nVolume=/srv/r:/data", "c /srv/r"),
-        (
-            "Image=wb.build\nVolume=/srv/a:/d",
-            "- [\"/srv/a\"] no preset knows image `wb.build`",
-        ),
-        (
-            "Image=docker-archive:/x.tar\nVolume=/srv/a:/d",
-            "- [\"/srv/a\"] no preset knows image `docker-archive:/x.tar`",
-        ),
-        (
-            "Image=ghcr.io/open-webui/open-webui:ollama\nVolume=/srv/w:/app/backend/data\nVolume=/srv/o:/root/.ollama",
-            "c /srv/w; c.ollama /srv/o",
-        ),
-        (
-            "Image=ghcr.io/open-webui/open-webui:ollama\nVolume=/srv/w:/app/backend/data",
-            "c /srv/w; ! none: it would be written to the container's own layer",
-        ),
-        (
-            "Image=postgres:18\nVolume=/srv/p:/var/lib/postgresql",
-            "c /srv/p",
-        ),
-        (
-            "Image=postgres:16\nVolume=/srv/p:/var/lib/postgresql",
-            "c /srv/p/data",
-        ),
-    ] {
-        assert_eq!(outcome(&format!("{lines}\n")), expected, "{lines}");
     }
 }
 
@@ -492,9 +449,9 @@ proptest::proptest! {
         let mut unit = container_unit::UnitFile::default();
         unit.read(&text);
         let words = container_unit::words(&text);
-        let _ = volume::parse_arguments(&words, &environment);
-        let _ = volume::parse_volume(&text, &environment);
-        let _ = volume::parse_mount(&text, &environment);
+        let _ = mount_lines::parse_arguments(&words, &environment);
+        let _ = mount_lines::parse_volume(&text, &environment);
+        let _ = mount_lines::parse_mount(&text, &environment);
         if let Some(image) = image::Image::parse(&text) {
             let _ = Catalog::builtin().for_image(&image);
         }
