@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from typing import Callable
 
 import clock
+import looks
 import machine
 import store
 from clock import told
@@ -345,6 +346,9 @@ def borg_of(home):
 
 
 ALL = {
+    "look-unchanged": Work(("ext4",), looks.unchanged),
+    "look-changed": Work(("btrfs", "xfs", "ext4"), looks.changed),
+    "look-scan": Work(("ext4",), looks.scan),
     "live-capture": Work(("btrfs", "xfs"), live_capture),
     "rollback-writer": Work(("ext4",), rollback_writer),
     "take": Work(("btrfs", "xfs", "ext4"), take),

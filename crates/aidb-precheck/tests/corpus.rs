@@ -5,7 +5,7 @@
 use std::fmt::Write as _;
 
 use aidb_testkit::corpus::{Case, Corpus, copy_tree};
-use aidb_testkit::{Stack, tree_state};
+use aidb_testkit::{Stack, on_every_core, tree_state};
 use serde_json::{Value, json};
 
 const TOOL: &str = env!("CARGO_BIN_EXE_aidb-precheck");
@@ -124,9 +124,12 @@ fn every_damage_of_the_corpus_is_found_without_a_false_alarm_and_without_touchin
     let corpus = Corpus::unpack();
     let mut matrix = String::new();
     let (mut wrong, mut checks) = (0, 0);
-    for case in &corpus.cases {
-        for with_baseline in [false, true] {
-            let Some(raised) = check(&corpus, case, with_baseline) else {
+    let found = on_every_core(&corpus.cases, |case| {
+        [false, true].map(|with_baseline| check(&corpus, case, with_baseline))
+    });
+    for (case, found) in corpus.cases.iter().zip(found) {
+        for (with_baseline, raised) in [false, true].into_iter().zip(found) {
+            let Some(raised) = raised else {
                 continue;
             };
             checks += 1;

@@ -6,7 +6,7 @@ use std::fmt::Write as _;
 use std::time::{Duration, Instant};
 
 use aidb_testkit::own_cases::{self, Label, OwnCase};
-use aidb_testkit::{Stack, is_root, left_out, tree_state};
+use aidb_testkit::{Stack, is_root, left_out, on_every_core, tree_state};
 use serde_json::Value;
 
 const TOOL: &str = env!("CARGO_BIN_EXE_aidb-precheck");
@@ -90,14 +90,16 @@ fn every_damage_beyond_the_corpus_is_found_without_a_false_alarm_and_without_tou
     let cases = own_cases::all();
     let mut matrix = String::new();
     let (mut wrong, mut checks) = (0, 0);
-    for case in &cases {
+    let found = on_every_core(&cases, |case| {
         if case.plain_user && !is_root() {
             // Whoever may not read a file cannot tell that it was not changed.
             left_out(case.name, "only root can see what a plain user may not");
-            continue;
+            return None;
         }
-        for with_baseline in [false, true] {
-            let raised = check(case, with_baseline);
+        Some([false, true].map(|with_baseline| check(case, with_baseline)))
+    });
+    for (case, found) in cases.iter().zip(found) {
+        for (with_baseline, raised) in [false, true].into_iter().zip(found.into_iter().flatten()) {
             checks += 1;
             let miss = miss(case, &raised, with_baseline);
             wrong += usize::from(miss.is_some());

@@ -12,6 +12,7 @@ pub mod chroma;
 pub mod content;
 pub mod corpus;
 pub mod damage;
+pub mod each;
 pub mod fixture;
 pub mod machine;
 pub mod ollama;
@@ -25,6 +26,7 @@ pub mod watch;
 
 pub use application::Application;
 pub use content::content;
+pub use each::on_every_core;
 pub use fixture::unpack;
 pub use machine::{is_root, left_out};
 pub use ran::Ran;

@@ -14,7 +14,7 @@ const OF_THE_CONTAINER: u32 = 700_998;
 fn with_sub_uid() -> Option<Stack> {
     let programs = ["unshare", "newuidmap", "newgidmap", "setpriv"];
     let is_there = |p: &&str| std::path::Path::new("/usr/bin").join(p).is_file();
-    if !is_root() || !programs.iter().all(|p| is_there(&p)) {
+    if !is_root() || !programs.iter().all(is_there) {
         left_out(
             "files of sub-uids",
             "it needs root, `unshare`, `newuidmap` and `setpriv`",

@@ -2,10 +2,12 @@
 
 use std::path::Path;
 
-use aidb_testkit::{Application, Stack, Watch, tree_state};
+use aidb_testkit::corpus::{Corpus, copy_tree};
+use aidb_testkit::{Application, Stack, Watch, on_every_core, tree_state};
+use serde_json::Value;
 
 use crate::application::ROLE;
-use crate::{LARGE, with};
+use crate::{AIDB, LARGE, with};
 
 /// Every command that looks or keeps.
 pub const COMMANDS: &[&str] = &[
@@ -104,4 +106,42 @@ fn a_folder_whose_application_has_begun_to_write_in_rollback_mode_stays_as_it_is
     application.run("begin immediate; update user set name = 'before'");
     assert!(stack.data().join("webui.db-journal").exists());
     stays_beside(&stack, &mut application, &database);
+}
+
+/// Every tool that looks, on whatever lies there: what is damaged, foreign, special or in the way stays as it is, too.
+#[test]
+fn no_tool_that_looks_changes_anything_of_any_case_of_the_corpus() {
+    const TOOLS: &[&str] = &[
+        "aidb-precheck check",
+        "aidb-precheck check --depth bytes --at switch",
+        "aidb-init-verify",
+        "aidb-monitor status",
+        "aidb-snapshot take",
+        "aidb-snapshot list",
+        "aidb-snapshot verify",
+        "aidb-snapshot prune --dry-run",
+        "aidb-snapshot restore open-webui --dry-run",
+    ];
+    let corpus = Corpus::unpack();
+    assert!(corpus.cases.len() > 80);
+    on_every_core(&corpus.cases, |case| {
+        let stack = Stack::new(AIDB);
+        stack.write_settings(&serde_json::json!({ "preset": case.app, "mount": Value::Null }));
+        copy_tree(&corpus.folder(&case.id), &stack.data());
+        let before = tree_state(&stack.data());
+        for tool in TOOLS {
+            let ran = stack.run(tool);
+            assert!(
+                matches!(ran.status, 0 | 1 | 3),
+                "{}: `{tool}`: {ran}",
+                case.id
+            );
+            assert_eq!(
+                before,
+                tree_state(&stack.data()),
+                "{}: after `{tool}`",
+                case.id
+            );
+        }
+    });
 }
