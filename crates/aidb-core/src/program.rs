@@ -79,6 +79,13 @@ impl Program {
         self
     }
 
+    /// Sets a variable of its environment; the rest is ours.
+    #[must_use]
+    pub fn env(mut self, name: &str, value: impl AsRef<OsStr>) -> Self {
+        self.command.env(name, value);
+        self
+    }
+
     /// Gives it these bytes to read. Without, it reads nothing.
     #[must_use]
     pub fn input(mut self, bytes: impl Into<Vec<u8>>) -> Self {
