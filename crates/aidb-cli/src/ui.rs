@@ -17,6 +17,8 @@ use crate::text::{plain, quoted};
 pub struct Ui {
     common: Common,
     color: bool,
+    /// The status with which this very command ended in the container's user namespace, if it ran there.
+    ended: Option<u8>,
 }
 
 /// How a word is set off, where colour is on.
@@ -48,6 +50,7 @@ pub fn run(common: &Common, body: impl FnOnce(&mut Ui) -> anyhow::Result<Verdict
     let mut ui = Ui {
         common: common.clone(),
         color,
+        ended: None,
     };
     let status = match body(&mut ui) {
         Ok(verdict) => verdict.status(),
@@ -56,7 +59,7 @@ pub fn run(common: &Common, body: impl FnOnce(&mut Ui) -> anyhow::Result<Verdict
             status_of(&error)
         }
     };
-    ExitCode::from(userns::exit_status(status))
+    ExitCode::from(userns::exit_status(ui.ended.unwrap_or(status)))
 }
 
 /// Returns the exit status that stands for an error.
@@ -65,7 +68,7 @@ pub fn status_of(error: &anyhow::Error) -> u8 {
     use aidb_core::Error;
     match error.downcast_ref::<Error>() {
         Some(Error::Settings { .. } | Error::Usage { .. }) => 2,
-        Some(Error::Busy { .. }) => 4,
+        Some(Error::Busy { .. } | Error::Deadline { .. }) => 4,
         _ => 3,
     }
 }
@@ -87,6 +90,12 @@ impl Ui {
     #[must_use]
     pub fn is_verbose(&self) -> bool {
         self.common.verbose && !self.common.json
+    }
+
+    /// Ends with this status: the same command was run in the container's user namespace, and has told all there is.
+    pub fn end_with(&mut self, status: u8) -> Verdict {
+        self.ended = Some(status);
+        Verdict::Pass
     }
 
     /// Prints a line of the answer.

@@ -35,6 +35,14 @@ pub enum Error {
         /// For how long we waited.
         waited: Duration,
     },
+    /// The time that was given was not enough (status 4).
+    #[error("{what}: the time was not enough (gave up after {} ms)", .after.as_millis())]
+    Deadline {
+        /// What lasted too long, such as ``copying `webui.db` ``.
+        what: String,
+        /// After how long we gave up.
+        after: Duration,
+    },
     /// It cannot be found out or done here (status 3).
     #[error("{what}")]
     CouldNot {

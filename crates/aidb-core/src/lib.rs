@@ -45,5 +45,7 @@ pub use error::{Error, Result};
 /// started it. Every tool's `main` calls it first.
 #[must_use]
 pub fn child_main() -> Option<std::process::ExitCode> {
-    look::sqlite::child_main().or_else(rescue::child_main)
+    look::sqlite::child_main()
+        .or_else(rescue::child_main)
+        .or_else(capture::freeze::child_main)
 }

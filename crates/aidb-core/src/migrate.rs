@@ -351,15 +351,19 @@ fn snapshot(
             pairing: Pairing::default(),
             suspicious: None,
             invocation: None,
+            until: None,
+            known: stack.known_to_captures(guard),
+            cgroups: None,
         },
     )?;
+    stack.note_taken(guard, &taken);
     let request = prove::Request {
         examiner: &stack.examiner,
         memory,
         patience: options.patience,
         deadline: options.deadline,
     };
-    let outcome = prove::prove(&stack.vault, &taken, &request)?;
+    let outcome = prove::prove(&stack.vault, &taken.snapshot, &request)?;
     let mut held = outcome.proof.iter().flat_map(|p| &p.stores);
     if let Some(proof) = held.find(|s| s.name == store.name) {
         if outcome.suspicious().is_none() {

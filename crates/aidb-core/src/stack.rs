@@ -18,7 +18,8 @@ use crate::memory::{Memory, Seen, Standing};
 use crate::rename;
 use crate::settings::{Environment, Settings};
 use crate::systemd::UserManager;
-use crate::vault::take::nearest_existing;
+use crate::vault::retention::SeenAgain;
+use crate::vault::take::{self, nearest_existing};
 use crate::vault::{Archive, Snapshot, SnapshotName, Vault, archive};
 
 /// How many snapshots that nobody has proven are looked at for data.
@@ -250,6 +251,43 @@ impl Stack {
         for (store, seen) in seen {
             let _ = ledger.remember_capture(&guard.name, &store, seen, taken_at);
         }
+    }
+
+    /// Returns what a capture may know from before. Without a ledger it knows less, and copies more.
+    pub fn known_to_captures(&self, guard: &Guard) -> take::Known {
+        let verified = self.ledger.as_ref().ok().map(|l| l.verified(&guard.name));
+        take::Known {
+            verified: verified.and_then(Result::ok).unwrap_or_default(),
+            seen: self.seen_again(guard),
+            keep: self.settings.keep,
+        }
+    }
+
+    /// Returns on which days a guard's snapshots were seen again.
+    #[must_use]
+    pub fn seen_again(&self, guard: &Guard) -> SeenAgain {
+        let seen = self.ledger.as_ref().ok().map(|l| l.seen_again(&guard.name));
+        seen.and_then(Result::ok).unwrap_or_default()
+    }
+
+    /// Forgets what was noted about snapshots that are gone.
+    pub fn forget_snapshots(&mut self, guard: &Guard, gone: &[SnapshotName]) {
+        let Ok(ledger) = &mut self.ledger else { return };
+        let _ = ledger.forget_snapshots(&guard.name, gone);
+    }
+
+    /// Notes what taking a snapshot found out. That nothing can be remembered is no reason to fail.
+    pub fn note_taken(&mut self, guard: &Guard, taken: &take::Taken) {
+        let Ok(ledger) = &mut self.ledger else { return };
+        if taken.is_new {
+            let _ = ledger.note_guard(guard);
+        } else {
+            let now = Timestamp::now();
+            let _ = ledger.note_seen_again(&guard.name, &taken.snapshot.name, now);
+        }
+        let _ = ledger.note_verified(&guard.name, &taken.verified);
+        let gone = [taken.dropped.clone(), taken.replaced.clone()].concat();
+        let _ = ledger.forget_snapshots(&guard.name, &gone);
     }
 
     /// Keeps full looks against which nothing stood, so that they need not be repeated.

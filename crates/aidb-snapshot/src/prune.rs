@@ -17,11 +17,12 @@ pub struct Args {
 }
 
 pub fn prune(common: &Common, args: &Args, ui: &mut Ui) -> anyhow::Result<Verdict> {
-    let stack = Stack::open(common.config.as_deref())?;
+    let mut stack = Stack::open(common.config.as_deref())?;
     let mut documents = Vec::new();
     // A guard that left the settings keeps all its snapshots: nothing new comes that could replace them.
-    for guard in &stack.settings.guards {
-        for (name, decision) in plan(&stack.vault, &guard.name, &stack.settings.keep)? {
+    for guard in stack.settings.guards.clone() {
+        let seen = stack.seen_again(&guard);
+        for (name, decision) in plan(&stack.vault, &guard.name, &stack.settings.keep, &seen)? {
             let (word, why) = match &decision {
                 Decision::Keep(reasons) => ("keep", reasons.join("; ")),
                 Decision::Drop(why) => ("drop", why.clone()),
@@ -31,12 +32,14 @@ pub fn prune(common: &Common, args: &Args, ui: &mut Ui) -> anyhow::Result<Verdic
             documents.push(json!({ "id": id, "keep": decision.is_keep(), "why": why }));
         }
         if !args.dry_run {
-            remove(
+            let gone = remove(
                 &stack.vault,
                 &guard.name,
                 &stack.settings.keep,
+                &seen,
                 Duration::from_secs(60),
             )?;
+            stack.forget_snapshots(&guard, &gone);
         }
     }
     if ui.is_json() {

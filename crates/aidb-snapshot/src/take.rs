@@ -5,12 +5,15 @@ use std::time::{Duration, Instant};
 use aidb_cli::text::{count, plain, size, took};
 use aidb_cli::{Common, Ui, common::duration, hooks, snapshots};
 use aidb_core::Error;
+use aidb_core::capture::freeze::Cgroups;
 use aidb_core::guard::Guard;
 use aidb_core::judge::Verdict;
+use aidb_core::podman::{Podman, cgroups::Containers};
 use aidb_core::stack::Stack;
-use aidb_core::vault::Snapshot;
+use aidb_core::userns::{self, UserNamespace};
 use aidb_core::vault::manifest::Pairing;
-use aidb_core::vault::take::{self, Request};
+use aidb_core::vault::take::{self, Request, Taken};
+use anyhow::Context as _;
 
 use crate::prove::prove_one;
 
@@ -28,7 +31,11 @@ pub struct Args {
     #[arg(long, help_heading = "For hooks")]
     unproven: bool,
 
-    /// How long to wait for whoever holds the guard or a database
+    /// Keep all guards as of one instant: their containers stand still while what moves is copied
+    #[arg(long)]
+    together: bool,
+
+    /// How long to wait for whoever holds the guard or a database; with `--unproven`, for all of it
     #[arg(long, value_name = "TIME", default_value = "20s", value_parser = duration)]
     deadline: Duration,
 }
@@ -48,28 +55,28 @@ pub fn take(common: &Common, args: &Args, ui: &mut Ui) -> anyhow::Result<Verdict
         ui.step("the application never ran: nothing to keep");
         return Ok(Verdict::Pass);
     }
+    if let Some(status) = inside(&stack, &guards, ui)? {
+        rescue(&mut stack, &guards, args, ui);
+        return Ok(ui.end_with(status));
+    }
     let mut outcome = Outcome::default();
+    if args.together {
+        for (taken, took) in take_together(&mut stack, &guards, args)? {
+            outcome.taken(ui, &taken, took, args);
+        }
+        rescue(&mut stack, &guards, args, ui);
+        return outcome.told(ui);
+    }
     let mut containers = std::collections::BTreeSet::new();
     for guard in &guards {
         let began = Instant::now();
         let taken = take_one(&mut stack, guard, args);
-        // While the hook before the stop runs, the container is there; in the one after it, it and its layer are gone.
-        if is_stop && containers.insert(guard.container.clone()) {
+        if containers.insert(guard.container.clone()) {
             let left = args.deadline.saturating_sub(began.elapsed());
-            if let Err(e) = crate::rescue::beside_snapshot(&mut stack, guard, left, ui) {
-                ui.error(&e);
-            }
+            rescue_one(&mut stack, guard, left, args, ui);
         }
         match taken {
-            Ok(snapshot) => {
-                told(ui, &snapshot, began.elapsed(), args.unproven);
-                if !args.unproven && !snapshot.is_proven() {
-                    outcome.add(Verdict::Hold);
-                } else if !snapshot.summary.gaps.is_empty() {
-                    outcome.add(Verdict::Unknown);
-                }
-                outcome.taken.push(snapshots::document(&snapshot));
-            }
+            Ok(taken) => outcome.taken(ui, &taken, began.elapsed(), args),
             Err(e) if guards.len() == 1 => {
                 return Err(e.context(format!("cannot take a snapshot of `{}`", guard.name)));
             }
@@ -88,12 +95,32 @@ pub fn take(common: &Common, args: &Args, ui: &mut Ui) -> anyhow::Result<Verdict
             }
         }
     }
-    if ui.is_json() {
-        ui.document(&serde_json::json!({
-            "schema": 1, "tool": "aidb-snapshot", "verdict": outcome.verdict(), "snapshots": outcome.taken,
-        }));
+    outcome.told(ui)
+}
+
+/// Runs this very command in the container's user namespace, if files lie there that can be read only so; returns its
+/// status then. Where there is no way in, what cannot be read is told as a gap.
+fn inside(stack: &Stack, guards: &[Guard], ui: &Ui) -> anyhow::Result<Option<u8>> {
+    if !userns::could_help() {
+        return Ok(None);
     }
-    outcome.end(ui)
+    for guard in guards {
+        // That a folder cannot be opened is told when it is taken.
+        if !matches!(take::out_of_reach(guard), Ok(Some(_))) {
+            continue;
+        }
+        match UserNamespace::find(&stack.settings.programs, &stack.environment) {
+            Ok(namespace) => return Ok(Some(namespace.run_again()?)),
+            Err(e) => {
+                ui.note(plain(&format!("warn  {e} [check.could-not]")));
+                if let Some(hint) = e.hint() {
+                    ui.note(plain(&format!("      {hint}")));
+                }
+                return Ok(None);
+            }
+        }
+    }
+    Ok(None)
 }
 
 /// Returns whether systemd says that the application never ran: after a start that was held or failed, `ExecStopPost=` is
@@ -103,8 +130,32 @@ fn never_ran(variable: impl Fn(&str) -> Option<String>) -> bool {
     failed && variable("EXIT_CODE").is_none_or(|code| code.is_empty())
 }
 
+/// Keeps what the containers of a stop wrote outside their volumes, once for each container.
+fn rescue(stack: &mut Stack, guards: &[Guard], args: &Args, ui: &Ui) {
+    let mut containers = std::collections::BTreeSet::new();
+    for guard in guards {
+        if containers.insert(guard.container.clone()) {
+            rescue_one(stack, guard, args.deadline, args, ui);
+        }
+    }
+}
+
+/// While the hook before the stop runs, the container is there; in the one after it, it and its layer are gone. Inside
+/// the user namespace it is not done: whoever ran this command there does it.
+fn rescue_one(stack: &mut Stack, guard: &Guard, left: Duration, args: &Args, ui: &Ui) {
+    if args.reason != "stop" || userns::is_inside() {
+        return;
+    }
+    if let Err(e) = crate::rescue::beside_snapshot(stack, guard, left, ui) {
+        ui.error(&e);
+    }
+}
+
 fn is_busy(error: &anyhow::Error) -> bool {
-    matches!(error.downcast_ref(), Some(Error::Busy { .. }))
+    matches!(
+        error.downcast_ref(),
+        Some(Error::Busy { .. } | Error::Deadline { .. })
+    )
 }
 
 #[derive(Default)]
@@ -116,6 +167,36 @@ struct Outcome {
 }
 
 impl Outcome {
+    fn taken(&mut self, ui: &Ui, taken: &Taken, took: Duration, args: &Args) {
+        let snapshot = &taken.snapshot;
+        told(ui, taken, took, args.unproven);
+        if !args.unproven && !snapshot.is_proven() {
+            self.add(Verdict::Hold);
+        } else if !snapshot.summary.gaps.is_empty() {
+            self.add(Verdict::Unknown);
+        }
+        let mut document = snapshots::document(snapshot);
+        document["unchanged"] = (!taken.is_new).into();
+        document["frozen_ms"] = snapshot.summary.frozen_ms.into();
+        if !taken.is_new {
+            // What making it cost was told when it was made.
+            for cost in ["new_bytes", "blocked_ms", "frozen_ms"] {
+                document[cost] = 0.into();
+            }
+            document["took_ms"] = u64::try_from(took.as_millis()).unwrap_or(u64::MAX).into();
+        }
+        self.taken.push(document);
+    }
+
+    fn told(self, ui: &Ui) -> anyhow::Result<Verdict> {
+        if ui.is_json() {
+            ui.document(&serde_json::json!({
+                "schema": 1, "tool": "aidb-snapshot", "verdict": self.verdict(), "snapshots": self.taken,
+            }));
+        }
+        self.end(ui)
+    }
+
     fn add(&mut self, verdict: Verdict) {
         self.verdicts.push(verdict);
     }
@@ -139,30 +220,110 @@ impl Outcome {
     }
 }
 
-fn take_one(stack: &mut Stack, guard: &Guard, args: &Args) -> anyhow::Result<Snapshot> {
-    let request = Request {
+fn take_one(stack: &mut Stack, guard: &Guard, args: &Args) -> anyhow::Result<Taken> {
+    let containers = containers(stack, std::slice::from_ref(guard));
+    let request = request(
+        stack,
+        guard,
+        args,
+        containers.as_ref().map(|c| c as &dyn Cgroups),
+    );
+    let taken = take::take(&stack.vault, &request)?;
+    finish(stack, guard, taken, args)
+}
+
+fn take_together(
+    stack: &mut Stack,
+    guards: &[Guard],
+    args: &Args,
+) -> anyhow::Result<Vec<(Taken, Duration)>> {
+    let began = Instant::now();
+    let containers = podman(stack).map(|podman| of_guards(podman, guards))?;
+    let requests: Vec<Request> = guards
+        .iter()
+        .map(|guard| request(stack, guard, args, None))
+        .collect();
+    let taken = take::take_together(&stack.vault, &requests, &containers)
+        .context("cannot take a snapshot of the whole stack")?;
+    let took = began.elapsed();
+    let mut finished = Vec::new();
+    for (guard, one) in guards.iter().zip(taken) {
+        finished.push((finish(stack, guard, one, args)?, took));
+    }
+    Ok(finished)
+}
+
+fn request<'a>(
+    stack: &Stack,
+    guard: &'a Guard,
+    args: &'a Args,
+    cgroups: Option<&'a dyn Cgroups>,
+) -> Request<'a> {
+    Request {
         guard,
         reason: &args.reason,
         patience: args.deadline,
+        until: args.unproven.then(|| Instant::now() + args.deadline),
         pairing: Pairing::default(),
         suspicious: None,
         invocation: std::env::var("INVOCATION_ID")
             .ok()
             .filter(|_| args.reason == "stop"),
-    };
-    let snapshot = take::take(&stack.vault, &request)?;
-    if let Ok(ledger) = stack.ledger() {
-        let _ = ledger.note_guard(guard);
-    }
-    if args.unproven {
-        Ok(snapshot)
-    } else {
-        prove_one(stack, &snapshot, args.deadline)
+        known: stack.known_to_captures(guard),
+        cgroups,
     }
 }
 
-fn told(ui: &Ui, snapshot: &Snapshot, took_so_far: Duration, unproven: bool) {
+fn podman(stack: &Stack) -> aidb_core::Result<Podman> {
+    Podman::find(
+        &stack.settings.programs,
+        &stack.environment,
+        Duration::from_secs(5),
+    )
+}
+
+fn of_guards(podman: Podman, guards: &[Guard]) -> Containers {
+    let names = guards.iter().map(|g| g.container.clone());
+    Containers::new(podman, names.collect())
+}
+
+/// Returns what could be frozen for a database that is never unlocked; where there is no Podman, nothing.
+fn containers(stack: &Stack, guards: &[Guard]) -> Option<Containers> {
+    podman(stack).ok().map(|podman| of_guards(podman, guards))
+}
+
+/// Remembers what was found out, and proves what is new.
+fn finish(stack: &mut Stack, guard: &Guard, taken: Taken, args: &Args) -> anyhow::Result<Taken> {
+    stack.note_taken(guard, &taken);
+    if args.unproven || taken.snapshot.is_proven() {
+        return Ok(taken);
+    }
+    let snapshot = prove_one(stack, &taken.snapshot, args.deadline)?;
+    Ok(Taken { snapshot, ..taken })
+}
+
+fn told(ui: &Ui, taken: &Taken, took_so_far: Duration, unproven: bool) {
+    let snapshot = &taken.snapshot;
     let summary = &snapshot.summary;
+    for name in &taken.dropped {
+        ui.note(plain(&format!(
+            "warn  too little space was free: dropped {}/{name} [space.low]",
+            summary.guard
+        )));
+    }
+    if !taken.is_new {
+        let state = if snapshot.is_proven() {
+            "proven"
+        } else {
+            "not proven yet"
+        };
+        ui.line(format!(
+            "same {}  nothing has changed since, {state}, in {}",
+            snapshot.id(),
+            took(took_so_far)
+        ));
+        return;
+    }
     let state = match (&snapshot.proof, unproven) {
         (Some(_), _) => "proven",
         (None, true) => "not proven yet",
@@ -176,6 +337,18 @@ fn told(ui: &Ui, snapshot: &Snapshot, took_so_far: Duration, unproven: bool) {
         size(summary.new_bytes),
         took(took_so_far)
     ));
+    for name in &taken.replaced {
+        ui.step(format!(
+            "it replaces {}/{name}, which was taken before the container had stopped",
+            summary.guard
+        ));
+    }
+    if summary.frozen_ms > 0 {
+        ui.line(format!(
+            "     containers stood still for {} ms",
+            summary.frozen_ms
+        ));
+    }
     ui.step(format!("writers waited {} ms at most", summary.blocked_ms));
     for gap in &summary.gaps {
         ui.note(plain(&format!(

@@ -12,6 +12,7 @@ pub mod chroma;
 pub mod content;
 pub mod corpus;
 pub mod damage;
+pub mod disk;
 pub mod each;
 pub mod fixture;
 pub mod machine;

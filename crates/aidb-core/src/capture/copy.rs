@@ -4,8 +4,12 @@ use std::fs::File;
 use std::io;
 use std::os::unix::fs::{FileExt as _, OpenOptionsExt as _};
 use std::path::Path;
+use std::sync::mpsc;
+use std::time::Instant;
 
-use rustix::fs::{IFlags, SeekFrom, ioctl_ficlone, ioctl_getflags, ioctl_setflags, seek};
+use rustix::fs::{
+    IFlags, SeekFrom, fstatfs, fstatvfs, ioctl_ficlone, ioctl_getflags, ioctl_setflags, seek,
+};
 use rustix::io::Errno;
 
 use crate::vault::manifest::How;
@@ -13,10 +17,59 @@ use crate::vault::manifest::How;
 /// The unit in which bytes are read, written and compared.
 const BLOCK_BYTES: usize = 1024 * 1024;
 
+/// After so many bytes what was written is sent to the disk, beside the copying: the sync at the end is short, and
+/// the page cache of everybody else is not pushed out by ours.
+const FLUSH_BYTES: u64 = 64 * 1024 * 1024;
+
+/// What bounds a copy. A limit that is reached is an error of the kind `TimedOut` or `StorageFull`.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct Limits {
+    /// When to give up.
+    pub until: Option<Instant>,
+    /// How many bytes must stay free on the target's filesystem.
+    pub keep_free_bytes: u64,
+}
+
+impl Limits {
+    /// Returns an error if the time is over.
+    pub fn in_time(&self) -> io::Result<()> {
+        match self.until {
+            Some(until) if Instant::now() >= until => Err(io::ErrorKind::TimedOut.into()),
+            _ => Ok(()),
+        }
+    }
+
+    /// Returns an error if less than the floor is free where `target` lies.
+    fn has_room(&self, target: &File) -> io::Result<()> {
+        if self.keep_free_bytes == 0 {
+            return Ok(());
+        }
+        let space = fstatvfs(target)?;
+        if space.f_bavail.saturating_mul(space.f_frsize) < self.keep_free_bytes {
+            return Err(io::ErrorKind::StorageFull.into());
+        }
+        Ok(())
+    }
+}
+
 /// Copies all of `source` into the empty file `target`.
 pub fn transfer(source: &File, target: &File) -> io::Result<How> {
+    transfer_within(source, target, &Limits::default())
+}
+
+/// Copies all of `source` into the empty file `target`, within limits.
+pub fn transfer_within(source: &File, target: &File, limits: &Limits) -> io::Result<How> {
+    if share(source, target)? {
+        return Ok(How::Reflink);
+    }
+    copy_sparse(source, target, limits)?;
+    Ok(How::Copy)
+}
+
+/// Shares the blocks of `source` with the empty file `target`; returns whether these two files can.
+pub fn share(source: &File, target: &File) -> io::Result<bool> {
     match reflink(source, target) {
-        Ok(()) => Ok(How::Reflink),
+        Ok(()) => Ok(true),
         Err(
             Errno::OPNOTSUPP
             | Errno::XDEV
@@ -24,10 +77,7 @@ pub fn transfer(source: &File, target: &File) -> io::Result<How> {
             | Errno::NOTTY
             | Errno::NOSYS
             | Errno::PERM,
-        ) => {
-            copy_sparse(source, target)?;
-            Ok(How::Copy)
-        }
+        ) => Ok(false),
         Err(e) => Err(e.into()),
     }
 }
@@ -57,23 +107,62 @@ fn reflink(source: &File, target: &File) -> Result<(), Errno> {
     }
 }
 
+/// Returns whether the filesystem of a file may know shared blocks. Where it cannot, nothing is tried.
+#[must_use]
+pub fn knows_sharing(file: &File) -> bool {
+    const EXT4: i64 = 0xEF53;
+    const TMPFS: i64 = 0x0102_1994;
+    fstatfs(file).is_ok_and(|fs| !matches!(fs.f_type, EXT4 | TMPFS))
+}
+
+/// Returns whether a file has more extents than `most`; where that cannot be told, no.
+#[must_use]
+pub fn has_more_extents_than(file: &File, most: usize) -> bool {
+    fiemap::Fiemap::new(file)
+        .take_while(Result::is_ok)
+        .nth(most)
+        .is_some()
+}
+
 /// Copies what is data and leaves holes where the source has them.
-fn copy_sparse(source: &File, target: &File) -> io::Result<()> {
+pub fn copy_sparse(source: &File, target: &File, limits: &Limits) -> io::Result<()> {
     let length = source.metadata()?.len();
     target.set_len(length)?;
+    limits.has_room(target)?;
     let mut buffer = vec![0; BLOCK_BYTES];
-    for_each_extent(source, length, |start, end| {
-        let mut at = start;
-        while at < end {
-            let want = usize::try_from((end - at).min(BLOCK_BYTES as u64)).unwrap_or(BLOCK_BYTES);
-            let got = read_up_to(source, &mut buffer[..want], at)?;
-            if got == 0 {
-                break;
+    let (written, writes) = mpsc::sync_channel::<()>(1);
+    std::thread::scope(|scope| {
+        let flusher = (length > FLUSH_BYTES)
+            .then(|| scope.spawn(move || writes.iter().try_for_each(|()| target.sync_data())));
+        let mut unflushed = 0;
+        let copied = for_each_extent(source, length, |start, end| {
+            let mut at = start;
+            while at < end {
+                limits.in_time()?;
+                let want =
+                    usize::try_from((end - at).min(BLOCK_BYTES as u64)).unwrap_or(BLOCK_BYTES);
+                let got = read_up_to(source, &mut buffer[..want], at)?;
+                if got == 0 {
+                    break;
+                }
+                target.write_all_at(&buffer[..got], at)?;
+                at += got as u64;
+                unflushed += got as u64;
+                if unflushed >= FLUSH_BYTES {
+                    unflushed = 0;
+                    limits.has_room(target)?;
+                    // It fails only if the flusher has met an error, which is told below.
+                    let _ = written.send(());
+                }
             }
-            target.write_all_at(&buffer[..got], at)?;
-            at += got as u64;
-        }
-        Ok(())
+            Ok(())
+        });
+        drop(written);
+        let synced = flusher.map_or(Ok(()), |f| {
+            f.join()
+                .unwrap_or_else(|_| Err(io::Error::other("the flusher panicked")))
+        });
+        copied.and(synced)
     })
 }
 
@@ -91,12 +180,13 @@ pub fn create(path: &Path) -> io::Result<File> {
 }
 
 /// Makes `target`, an earlier copy, equal to `source` again, writing only the blocks that differ.
-pub fn refresh(source: &File, target: &File) -> io::Result<()> {
+pub fn refresh(source: &File, target: &File, limits: &Limits) -> io::Result<()> {
     let length = source.metadata()?.len();
     target.set_len(length)?;
     let (mut theirs, mut ours) = (vec![0; BLOCK_BYTES], vec![0; BLOCK_BYTES]);
     let mut at = 0;
     while at < length {
+        limits.in_time()?;
         let want = usize::try_from((length - at).min(BLOCK_BYTES as u64)).unwrap_or(BLOCK_BYTES);
         let got = read_up_to(source, &mut theirs[..want], at)?;
         if got == 0 {
@@ -185,6 +275,36 @@ mod tests {
     }
 
     #[test]
+    fn a_copy_ends_at_its_deadline_and_above_the_floor() {
+        let folder = tempfile::tempdir().unwrap();
+        std::fs::write(folder.path().join("s"), "bytes").unwrap();
+        let source = File::open(folder.path().join("s")).unwrap();
+        for (n, (limits, kind)) in [
+            (
+                Limits {
+                    until: Some(Instant::now()),
+                    ..Limits::default()
+                },
+                io::ErrorKind::TimedOut,
+            ),
+            (
+                Limits {
+                    keep_free_bytes: u64::MAX,
+                    ..Limits::default()
+                },
+                io::ErrorKind::StorageFull,
+            ),
+        ]
+        .into_iter()
+        .enumerate()
+        {
+            let target = create(&folder.path().join(n.to_string())).unwrap();
+            let refused = copy_sparse(&source, &target, &limits).unwrap_err();
+            assert_eq!(refused.kind(), kind);
+        }
+    }
+
+    #[test]
     fn a_refreshed_copy_equals_a_source_that_changed_shrank_or_grew() {
         let folder = tempfile::tempdir().unwrap();
         let open = |n: &str| {
@@ -205,7 +325,7 @@ mod tests {
         ] {
             source.write_all_at(&[byte], at).unwrap();
             source.set_len(length as u64).unwrap();
-            refresh(&source, &target).unwrap();
+            refresh(&source, &target, &Limits::default()).unwrap();
             assert_eq!(
                 std::fs::read(folder.path().join("s")).unwrap(),
                 std::fs::read(folder.path().join("t")).unwrap()

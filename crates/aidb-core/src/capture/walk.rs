@@ -10,6 +10,7 @@ use rustix::io::Errno;
 
 use crate::error::{Error, IoContext, Result};
 use crate::settings::paths::{exclude_set, excluded};
+use crate::vault::restore::put_aside::is_ours;
 
 /// A data folder, held open.
 #[derive(Debug)]
@@ -144,6 +145,15 @@ impl Root {
             }
             pending.extend(folders.into_iter().rev());
         }
+        walk
+    }
+
+    /// Lists the data: all that is not excluded and not ours, as what restores put aside inside the folder is.
+    #[must_use]
+    pub fn walk_data(&self, exclude: &Exclude) -> Walk {
+        let mut walk = self.walk(exclude);
+        walk.found
+            .retain(|f| f.path.iter().next().is_none_or(|top| !is_ours(top)));
         walk
     }
 

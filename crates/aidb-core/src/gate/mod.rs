@@ -296,12 +296,19 @@ fn keep(
             },
             suspicious: held.map(|f| f.what.clone()),
             invocation: None,
+            // The gate has a deadline of its own, and what is kept is not worth a switch that hangs.
+            until: Some(Instant::now() + patience.max(Duration::from_secs(1))),
+            known: stack.known_to_captures(guard),
+            cgroups: None,
         },
     );
+    if let Ok(taken) = &taken {
+        stack.note_taken(guard, taken);
+    }
     // The hooks of the unit that stops find a guard that leaves the settings as the ledger last knew it.
     let leaves = !stack.settings.guards.iter().any(|g| g.name == guard.name);
     if leaves && let Ok(ledger) = stack.ledger() {
         let _ = ledger.note_guard(guard);
     }
-    taken
+    taken.map(|taken| taken.snapshot)
 }

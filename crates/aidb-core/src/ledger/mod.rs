@@ -7,6 +7,7 @@
 
 mod alerts;
 mod baselines;
+mod captures;
 mod events;
 mod guards;
 mod incarnations;
@@ -57,7 +58,12 @@ const SCHEMA: &str = "
 ";
 
 /// Tables that came after version 1 was in use.
-const ADDED: [&str; 3] = [incarnations::TABLE, measurements::TABLE, alerts::TABLE];
+const ADDED: [&str; 4] = [
+    incarnations::TABLE,
+    measurements::TABLE,
+    alerts::TABLE,
+    captures::TABLE,
+];
 
 /// The memory of what was seen and done.
 #[derive(Debug)]

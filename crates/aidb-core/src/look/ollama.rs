@@ -5,18 +5,21 @@
 use std::collections::{BTreeMap, HashMap, HashSet};
 use std::io::Read as _;
 use std::path::{Path, PathBuf};
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use serde::Deserialize;
 use sha2::{Digest as _, Sha256};
 
 use super::tour::{Content, Kind, MOST_FILE_BYTES, Several, Tour};
 use crate::capture::Root;
+use crate::capture::copy::read_up_to;
 
 /// Where a manifest lies below `manifests`: registry, namespace, model, tag. The server looks nowhere else.
 const MANIFEST_DEPTH: usize = 4;
 /// How many different blobs are compared at most.
 const MOST_BLOBS: usize = 100_000;
+/// How long the manifests may take to be read for a capture.
+const NAMES_WITHIN: Duration = Duration::from_secs(5);
 
 /// What was found of the models.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -245,7 +248,7 @@ fn layers(bytes: &[u8]) -> Result<Vec<(String, u64)>, String> {
 }
 
 /// Returns the digest in `sha256-HEX` or, as older versions wrote it, `sha256:HEX`.
-fn blob_digest(name: &str) -> Option<String> {
+pub(crate) fn blob_digest(name: &str) -> Option<String> {
     let hex = name
         .strip_prefix("sha256-")
         .or_else(|| name.strip_prefix("sha256:"))?;
@@ -291,6 +294,45 @@ pub fn verify_blobs(root: &Root, folder: &Path, deadline: Instant) -> Hashed {
     hashed.unread.append(tour.unlooked);
     hashed.complete = tour.ended.is_none();
     hashed
+}
+
+/// Returns the digests of the blobs that a store's manifests name, with the sizes that they give. `folder` is the one
+/// with `manifests` and `blobs`, relative to the root. A digest that is named with several sizes is left out.
+pub(crate) fn named_blobs(root: &Root, folder: &Path) -> HashMap<String, u64> {
+    let mut tour = Tour::new(root, Instant::now() + NAMES_WITHIN);
+    let named = manifests(&mut tour, &folder.join("manifests"), &mut Ollama::default());
+    let mut sizes: HashMap<String, u64> = HashMap::new();
+    let mut doubtful = HashSet::new();
+    for (digest, size) in named.into_keys() {
+        if sizes
+            .insert(digest.clone(), size)
+            .is_some_and(|other| other != size)
+        {
+            doubtful.insert(digest);
+        }
+    }
+    sizes.retain(|digest, _| !doubtful.contains(digest));
+    sizes
+}
+
+/// Returns the SHA-256 of an open file in hexadecimal. `go_on` is asked before each block.
+pub(crate) fn sha256_of(
+    file: &std::fs::File,
+    go_on: impl Fn() -> std::io::Result<()>,
+) -> std::io::Result<String> {
+    let mut hasher = Sha256::new();
+    let mut buffer = vec![0; 1 << 20];
+    let mut at = 0;
+    loop {
+        go_on()?;
+        match read_up_to(file, &mut buffer, at)? {
+            0 => return Ok(crate::vault::manifest::to_hex(&hasher.finalize())),
+            got => {
+                hasher.update(&buffer[..got]);
+                at += got as u64;
+            }
+        }
+    }
 }
 
 /// Returns a file's SHA-256 in hexadecimal; `None` if the time was not enough.

@@ -6,6 +6,7 @@
 //! Podman's first call of a boot removes the containers that a power cut left, their layers included. No call is made
 //! before those were read (`layers`).
 
+pub mod cgroups;
 pub mod inspect;
 pub mod storage;
 

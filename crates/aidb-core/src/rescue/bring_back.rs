@@ -13,7 +13,7 @@ use crate::error::{Error, IoContext, Result};
 use crate::guard::Guard;
 use crate::look::scan::database_file;
 use crate::vault::lock::Staging;
-use crate::vault::manifest::{Entry, FORMAT, Kind, Manifest, Pairing, Summary};
+use crate::vault::manifest::{Entry, FORMAT, Kind, Manifest, Numbering, Pairing, Summary};
 use crate::vault::publish::write_json;
 use crate::vault::{Snapshot, SnapshotName, Vault};
 
@@ -176,6 +176,8 @@ impl Rescue {
                 size_bytes,
                 new_bytes: 0,
                 blocked_ms: 0,
+                frozen_ms: 0,
+                numbering: Numbering::Container,
                 took_ms: record.took_ms,
                 gaps: Vec::new(),
                 unsteady: Vec::new(),
@@ -183,6 +185,7 @@ impl Rescue {
                 imported: false,
             },
             settings: guard.clone(),
+            root: None,
             entries,
         }
     }

@@ -272,6 +272,8 @@ impl Copy<'_> {
             inode: stat.st_ino,
             mtime_ns: mtime_ns(stat),
             ctime_ns: ctime_ns(stat),
+            size_bytes: Some(size_bytes),
+            database: None,
         };
         let kind = Kind::File {
             size_bytes,

@@ -209,7 +209,7 @@ pub(super) fn publish(vault: &Vault, staged: &Staged<'_>, answer: Answer) -> Res
     write_json(&staged.path.join("rescue.json"), &record)?;
     Vault::make_folder(&folder)?;
     let path = folder.join(name.to_string());
-    make_visible(&staged.path, &path)?;
+    make_visible(&staged.path, &path, record.entries.len())?;
     for old in old(&list(vault, &staged.guard.name)?) {
         // Failing here keeps more than need be.
         let _ = remove_tree(&old.path);

@@ -21,8 +21,36 @@ pub struct Manifest {
     pub summary: Summary,
     /// The guard as it was set up, so that a snapshot can be proven and restored without stack.json.
     pub settings: Guard,
+    /// The data folder itself; absent in manifests of older versions.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub root: Option<RootFolder>,
     /// Everything below the data folder, parents before their children.
     pub entries: Vec<Entry>,
+}
+
+/// What the data folder itself shows.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct RootFolder {
+    /// Permission bits.
+    pub mode: u32,
+    /// The owner, numbered as in [`Entry`].
+    pub uid: u32,
+    /// The group, likewise.
+    pub gid: u32,
+    /// Extended attributes, as in [`Entry`].
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub xattrs: Vec<Xattr>,
+}
+
+/// Who numbers the owners in a manifest.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Numbering {
+    /// The host; older versions of this program wrote so.
+    #[default]
+    Host,
+    /// The container's user namespace: a restore elsewhere, with other sub-uids, maps them again.
+    Container,
 }
 
 /// The head of a manifest.
@@ -57,6 +85,12 @@ pub struct Summary {
     pub new_bytes: u64,
     /// The longest time for which writers of a database had to wait, milliseconds.
     pub blocked_ms: u64,
+    /// For how long the container stood still, milliseconds; 0 if it was not frozen.
+    #[serde(default)]
+    pub frozen_ms: u64,
+    /// Who numbers the owners.
+    #[serde(default)]
+    pub numbering: Numbering,
     /// The whole capture, milliseconds.
     pub took_ms: u64,
     /// What could not be kept. A snapshot with gaps is never proven.
@@ -168,6 +202,8 @@ pub enum How {
     Copy,
     /// Is the same inode as in the snapshot before.
     Link,
+    /// Is the application's own inode: an Ollama blob whose hash was verified. Never touched.
+    Live,
 }
 
 /// The identity of a source file at capture.
@@ -175,6 +211,32 @@ pub enum How {
 pub struct Source {
     /// Inode number.
     pub inode: u64,
+    /// Modification time, nanoseconds since 1970.
+    pub mtime_ns: i64,
+    /// Change time, nanoseconds since 1970.
+    pub ctime_ns: i64,
+    /// Its length; of a database the copy's may differ, once its log was folded into it.
+    #[serde(default)]
+    pub size_bytes: Option<u64>,
+    /// Of a database: its write-ahead log, which is folded into the copy.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub database: Option<DatabaseSource>,
+}
+
+/// What stood beside a database's main file at capture.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct DatabaseSource {
+    /// The `-wal`, if there was one.
+    pub log: Option<LogSource>,
+}
+
+/// The identity of a write-ahead log at capture.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct LogSource {
+    /// Inode number.
+    pub inode: u64,
+    /// Its length.
+    pub size_bytes: u64,
     /// Modification time, nanoseconds since 1970.
     pub mtime_ns: i64,
     /// Change time, nanoseconds since 1970.

@@ -12,6 +12,7 @@ pub mod prune;
 pub mod publish;
 pub mod restore;
 pub mod retention;
+pub mod room;
 pub mod space;
 pub mod take;
 pub mod verify;

@@ -1,7 +1,8 @@
 //! Proving: opening a snapshot, folding its logs, hashing it, holding it against its contract. Works on the copy only.
 
-use std::collections::HashSet;
-use std::os::unix::fs::PermissionsExt as _;
+use std::collections::{HashMap, HashSet};
+use std::fs::File;
+use std::os::unix::fs::{MetadataExt as _, PermissionsExt as _};
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
@@ -9,10 +10,11 @@ use jiff::Timestamp;
 
 use super::layout::{DAMAGED, Snapshot, Vault};
 use super::lock::{Lock, Mode};
-use super::manifest::{FORMAT, Kind, Manifest};
+use super::manifest::{FORMAT, How, Kind, Manifest};
 use super::proof::{Proof, StoreProof};
 use super::publish::{sync_folder, write_json};
 use crate::capture::Root;
+use crate::capture::copy::transfer;
 use crate::capture::pin::sidecar;
 use crate::error::{Error, IoContext, Result};
 use crate::guard::Guard;
@@ -60,7 +62,9 @@ pub fn prove(vault: &Vault, snapshot: &Snapshot, request: &Request) -> Result<Sn
     let mut manifest = snapshot.manifest()?;
     let data = snapshot.data();
     let databases = databases(&data, &manifest)?;
+    part_with_others(&data, &databases)?;
     set_mode(&data, &databases, 0o600)?;
+    let before = states(&data, &databases);
     let way = Way {
         examiner: request.examiner,
         depth: Depth::Full,
@@ -82,7 +86,8 @@ pub fn prove(vault: &Vault, snapshot: &Snapshot, request: &Request) -> Result<Sn
             hint: None,
         });
     }
-    refresh(&mut manifest, &data, &databases)?;
+    let known = hashed_on_the_way(&manifest, &data, &seen, &before);
+    refresh(&mut manifest, &data, &databases, &known)?;
     write_json(&snapshot.path.join("manifest.json"), &manifest)?;
     set_mode(&data, &databases, 0o400)?;
 
@@ -133,6 +138,67 @@ fn databases(data: &Path, manifest: &Manifest) -> Result<Vec<PathBuf>> {
         .collect())
 }
 
+/// Gives a database that has something to fold an inode of its own: folding through a link would change another
+/// snapshot.
+fn part_with_others(data: &Path, databases: &[PathBuf]) -> Result<()> {
+    for main in databases.iter().map(|d| data.join(d)) {
+        let metadata = std::fs::metadata(&main).doing("look at", &main)?;
+        let has_log = companions(&main)
+            .iter()
+            .any(|c| std::fs::metadata(c).is_ok_and(|m| m.len() > 0));
+        if metadata.nlink() == 1 || !has_log {
+            continue;
+        }
+        let own = sidecar(&main, ".aidb-own");
+        let copied = File::open(&main).and_then(|source| {
+            let copy = File::options()
+                .read(true)
+                .write(true)
+                .create(true)
+                .truncate(true)
+                .open(&own)?;
+            transfer(&source, &copy)?;
+            copy.sync_all()?;
+            std::fs::rename(&own, &main)
+        });
+        copied.doing("copy", &main)?;
+    }
+    Ok(())
+}
+
+/// What tells that nothing wrote to a file.
+type State = (u64, u64, i64, i64);
+
+fn state(path: &Path) -> Option<State> {
+    let m = std::fs::metadata(path).ok()?;
+    Some((m.ino(), m.len(), m.mtime(), m.mtime_nsec()))
+}
+
+fn states(data: &Path, databases: &[PathBuf]) -> HashMap<PathBuf, State> {
+    let paths = databases.iter().map(|d| data.join(d));
+    paths
+        .filter_map(|p| Some((p.clone(), state(&p)?)))
+        .collect()
+}
+
+/// Returns the hashes of main files that were made while they were read for the checks, if nothing was folded into
+/// them since.
+fn hashed_on_the_way(
+    manifest: &Manifest,
+    data: &Path,
+    seen: &GuardObservation,
+    before: &HashMap<PathBuf, State>,
+) -> HashMap<PathBuf, String> {
+    let stores = manifest.settings.stores.iter();
+    let hashed = stores.filter_map(|store| {
+        let path = data.join(scan::database_file(store)?);
+        let seen = seen.stores.iter().find(|s| s.name == store.name)?;
+        let hash = seen.database.as_ref()?.blake3.clone()?;
+        (before.get(&path) == state(&path).as_ref()).then_some((path, hash))
+    });
+    hashed.collect()
+}
+
 /// Sets the mode of the databases and their companions: writable to fold, read-only to keep.
 fn set_mode(data: &Path, databases: &[PathBuf], mode: u32) -> Result<()> {
     for main in databases.iter().map(|d| data.join(d)) {
@@ -145,7 +211,12 @@ fn set_mode(data: &Path, databases: &[PathBuf], mode: u32) -> Result<()> {
 }
 
 /// Writes into the manifest what every file holds now: hashes, and what folding changed or removed.
-fn refresh(manifest: &mut Manifest, data: &Path, databases: &[PathBuf]) -> Result<()> {
+fn refresh(
+    manifest: &mut Manifest,
+    data: &Path,
+    databases: &[PathBuf],
+    known: &HashMap<PathBuf, String>,
+) -> Result<()> {
     for main in databases.iter().map(|d| data.join(d)) {
         // What SQLite leaves when a copy could not be read to its end; it can be made anew from the log.
         let shm = sidecar(&main, "-shm");
@@ -167,12 +238,22 @@ fn refresh(manifest: &mut Manifest, data: &Path, databases: &[PathBuf]) -> Resul
     for entry in &mut manifest.entries {
         let path = data.join(entry.path.as_path());
         if let Kind::File {
-            size_bytes, blake3, ..
+            size_bytes,
+            blake3,
+            how,
+            ..
         } = &mut entry.kind
         {
             *size_bytes = std::fs::metadata(&path).doing("look at", &path)?.len();
-            *blake3 = Some(hash(&path).doing("read", &path)?);
             size += *size_bytes;
+            // What is one with a proven snapshot's file was hashed for that one; reading it again is `verify`'s work.
+            if blake3.is_some() && matches!(how, How::Link | How::Live) {
+                continue;
+            }
+            *blake3 = Some(match known.get(&path) {
+                Some(known) => known.clone(),
+                None => hash(&path).doing("read", &path)?,
+            });
         }
     }
     let files = manifest.files().count() as u64;

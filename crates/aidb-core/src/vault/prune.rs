@@ -4,17 +4,22 @@ use std::collections::HashSet;
 use std::time::Duration;
 
 use super::layout::Vault;
-use super::lock::{Lock, Mode, Staging, remove_tree};
+use super::lock::{Lock, Mode, Staging};
 use super::name::SnapshotName;
-use super::publish::sync_folder;
-use super::retention::{self, Candidate, Decision, Keep};
-use crate::error::{IoContext, Result};
+use super::retention::{self, Candidate, Decision, Keep, SeenAgain};
+use super::room::drop_one;
+use crate::error::Result;
 
 /// Returns the names of a guard's snapshots with the decision on each, oldest first.
 ///
 /// Of each no more is read than retention asks for, and only of those that are to stay are the files looked at: one whose
 /// files went missing since it was proven speaks for dropping no other, so it is planned again without its word.
-pub fn plan(vault: &Vault, guard: &str, keep: &Keep) -> Result<Vec<(SnapshotName, Decision)>> {
+pub fn plan(
+    vault: &Vault,
+    guard: &str,
+    keep: &Keep,
+    seen: &SeenAgain,
+) -> Result<Vec<(SnapshotName, Decision)>> {
     let mut names = Vec::new();
     let mut candidates = Vec::new();
     for snapshot in vault.each_snapshot(guard)? {
@@ -22,6 +27,7 @@ pub fn plan(vault: &Vault, guard: &str, keep: &Keep) -> Result<Vec<(SnapshotName
         candidates.push(Candidate {
             sequence: snapshot.name.sequence,
             local_date: snapshot.summary.local_date,
+            seen_again: seen.of(&snapshot.name),
             proven: snapshot.is_proven(),
             suspicious: snapshot.suspicious().is_some(),
             content: snapshot.proof.map(|p| p.content_id),
@@ -53,10 +59,11 @@ pub fn remove(
     vault: &Vault,
     guard: &str,
     keep: &Keep,
+    seen: &SeenAgain,
     patience: Duration,
 ) -> Result<Vec<SnapshotName>> {
     let _lock = Lock::guard(vault, guard, Mode::Exclusive, patience)?;
-    let plan = plan(vault, guard, keep)?;
+    let plan = plan(vault, guard, keep, seen)?;
     let dropped: Vec<SnapshotName> = plan
         .into_iter()
         .filter(|(_, d)| !d.is_keep())
@@ -66,19 +73,11 @@ pub fn remove(
         return Ok(dropped);
     }
     let staging = Staging::new(vault, &format!("prune-{guard}"))?;
-    let folder = vault.guard_folder(guard);
     let mut removed = Vec::new();
     for name in dropped {
-        let path = folder.join(name.to_string());
-        // Somebody archives, exports or verifies it: it goes the next time.
-        let Ok(_lock) = Lock::snapshot(&path, Mode::Exclusive) else {
-            continue;
-        };
-        let away = staging.path().join(name.to_string());
-        std::fs::rename(&path, &away).doing("remove", &path)?;
-        sync_folder(&folder)?;
-        remove_tree(&away).doing("remove", &away)?;
-        removed.push(name);
+        if drop_one(vault, guard, &name, &staging)? {
+            removed.push(name);
+        }
     }
     Ok(removed)
 }

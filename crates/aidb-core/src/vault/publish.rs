@@ -78,12 +78,27 @@ pub fn sync_tree(root: &Path) -> Result<()> {
     sync_folder(root)
 }
 
-/// Gives a staged folder its final name, once everything in it was synced.
+/// So many files are synced one by one; more of them by one `syncfs`, which also waits for what others wrote.
+const FEW_FILES: usize = 16;
+
+/// Syncs all that was staged. Names and folders are on disk with it.
+fn sync_staged(staged: &Path, new_files: usize) -> Result<()> {
+    const BTRFS: i64 = 0x9123_683E;
+    let folder = File::open(staged).doing("open the folder", staged)?;
+    // Each sync of a file writes a log of its own there: four of them take 27 ms, and one `syncfs` 8.
+    let is_btrfs = rustix::fs::fstatfs(&folder).is_ok_and(|fs| fs.f_type == BTRFS);
+    if new_files <= FEW_FILES && !is_btrfs {
+        return sync_tree(staged);
+    }
+    rustix::fs::syncfs(&folder).doing("sync the filesystem of", staged)
+}
+
+/// Gives a staged folder its final name, once everything in it was synced: it holds so many new files.
 ///
 /// # Errors
 /// [`Error::CouldNot`] if the name is taken.
-pub fn publish(staged: &Path, target: &Path) -> Result<()> {
-    sync_tree(staged)?;
+pub fn publish(staged: &Path, target: &Path, new_files: usize) -> Result<()> {
+    sync_staged(staged, new_files)?;
     match renameat_with(CWD, staged, CWD, target, RenameFlags::NOREPLACE) {
         Ok(()) => {}
         Err(rustix::io::Errno::EXIST) => {
@@ -111,12 +126,12 @@ mod tests {
         std::fs::create_dir(&staged).unwrap();
         std::fs::create_dir(&target).unwrap();
         assert!(matches!(
-            publish(&staged, &target),
+            publish(&staged, &target, 1),
             Err(Error::CouldNot { .. })
         ));
         assert!(staged.exists());
         std::fs::remove_dir(&target).unwrap();
-        publish(&staged, &target).unwrap();
+        publish(&staged, &target, 100).unwrap();
         assert!(target.exists() && !staged.exists());
     }
 }

@@ -4,9 +4,11 @@
 //! suspicious captures (the source was held, or has shrunken) and unproven ones live in lanes of their own, in which the
 //! first (of each episode) and the last three stay: if proving is broken, the disk must not fill all the same.
 
-use std::collections::HashSet;
+use std::collections::{BTreeMap, BTreeSet, HashSet};
 
 use jiff::civil::Date;
+
+use super::name::SnapshotName;
 
 /// How many snapshots of each kind are kept.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -35,6 +37,19 @@ impl Default for Keep {
     }
 }
 
+/// On which later days the data was found as a snapshot holds it, by the snapshot's name: no new one was made, and it
+/// counts for those days too.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct SeenAgain(pub BTreeMap<String, BTreeSet<Date>>);
+
+impl SeenAgain {
+    /// Returns the later days of one snapshot.
+    #[must_use]
+    pub fn of(&self, name: &SnapshotName) -> BTreeSet<Date> {
+        self.0.get(&name.to_string()).cloned().unwrap_or_default()
+    }
+}
+
 /// Names the day, week or month that a date belongs to.
 type PeriodOf = fn(Date) -> String;
 
@@ -48,6 +63,8 @@ pub struct Candidate {
     pub sequence: u64,
     /// The local date at capture.
     pub local_date: Date,
+    /// Later local dates on which the same state was found again.
+    pub seen_again: BTreeSet<Date>,
     /// Whether it was opened, checked and met its contract.
     pub proven: bool,
     /// Whether its state is suspicious.
@@ -126,9 +143,14 @@ pub fn plan(snapshots: &[Candidate], keep: &Keep) -> Vec<Decision> {
     for (name, count, period_of) in periods {
         let mut periods = HashSet::new();
         for i in &good {
-            let period = period_of(snapshots[*i].local_date);
-            if periods.len() < count as usize && periods.insert(period.clone()) {
-                decisions[*i].because(format!("{name} {} of {count} ({period})", periods.len()));
+            let snapshot = &snapshots[*i];
+            let later = snapshot.seen_again.iter().rev().copied();
+            for date in later.chain([snapshot.local_date]) {
+                let period = period_of(date);
+                if periods.len() < count as usize && periods.insert(period.clone()) {
+                    decisions[*i]
+                        .because(format!("{name} {} of {count} ({period})", periods.len()));
+                }
             }
         }
     }
@@ -200,6 +222,7 @@ mod tests {
         Candidate {
             sequence,
             local_date: date.parse().unwrap(),
+            seen_again: BTreeSet::new(),
             proven: state != "unproven",
             suspicious: state == "suspicious",
             content: (state != "unproven").then(|| format!("content {sequence}")),
@@ -299,6 +322,26 @@ mod tests {
             },
         );
         assert!(!decisions[0].is_keep() && decisions[1].is_keep());
+    }
+
+    #[test]
+    fn a_snapshot_that_was_seen_again_counts_for_those_days_too() {
+        let mut snapshots = [
+            candidate(1, "2026-11-20", "proven"),
+            candidate(2, "2026-11-21", "proven"),
+        ];
+        snapshots[1].seen_again = ["2026-11-22", "2026-11-23"]
+            .map(|d| d.parse().unwrap())
+            .into();
+        let keep = |daily| Keep {
+            last: 0,
+            daily,
+            weekly: 0,
+            monthly: 0,
+            ..Keep::default()
+        };
+        assert_eq!(kept(&snapshots, &keep(3)), [2]);
+        assert_eq!(kept(&snapshots, &keep(4)), [1, 2]);
     }
 
     #[test]

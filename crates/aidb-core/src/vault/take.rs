@@ -1,6 +1,8 @@
-//! Taking a snapshot: capture into staging, write the manifest, publish. It is unproven until `prove` opened it.
+//! Taking a snapshot: plan, capture into staging, write the manifest, publish. It is unproven until `prove` opened it.
+//!
+//! Where nothing differs from the newest proven snapshot, there is no new one: that one was seen again.
 
-use std::os::unix::fs::PermissionsExt as _;
+use std::collections::HashSet;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
@@ -9,13 +11,18 @@ use jiff::tz::TimeZone;
 
 use super::layout::{Snapshot, Vault};
 use super::lock::{Lock, Mode, Staging};
-use super::manifest::{FORMAT, Gap, Kind, Manifest, Pairing, Summary};
+use super::manifest::{FORMAT, Gap, Kind, Manifest, Numbering, Pairing, RootFolder, Summary};
 use super::name::SnapshotName;
 use super::publish::{publish, write_json};
-use crate::capture::walk::Exclude;
-use crate::capture::{Captured, Root, tree};
+use super::retention::{Keep, SeenAgain};
+use super::room;
+use crate::capture::freeze::{self, Cgroups, Freezer};
+use crate::capture::plan::{self, Base, Blob, Blobs, Plan};
+use crate::capture::walk::{Exclude, Found, Walk};
+use crate::capture::{Captured, Limits, Manner, Root, tree};
 use crate::error::{Error, IoContext, Result};
 use crate::guard::Guard;
+use crate::userns::IdMap;
 
 /// What is to be taken.
 #[derive(Debug, Clone)]
@@ -26,93 +33,456 @@ pub struct Request<'a> {
     pub reason: &'a str,
     /// How long to wait for locks: the guard's, and an application's.
     pub patience: Duration,
+    /// When to give up copying; none waits for it to end.
+    pub until: Option<Instant>,
     /// What runs on the data, as far as it is known.
     pub pairing: Pairing,
     /// Why the state is suspicious, if the source is held.
     pub suspicious: Option<String>,
-    /// The systemd invocation of the unit that is stopping, if one is.
+    /// The systemd invocation of the unit that is stopping, if one is: it makes one snapshot.
     pub invocation: Option<String>,
+    /// What is known from before.
+    pub known: Known,
+    /// Which cgroups write to the data, for a database that is never unlocked.
+    pub cgroups: Option<&'a dyn Cgroups>,
+}
+
+/// What a capture may know from before; without it, more is copied.
+#[derive(Debug, Clone, Default)]
+pub struct Known {
+    /// Blobs whose hash was verified.
+    pub verified: HashSet<Blob>,
+    /// On which days snapshots were seen again.
+    pub seen: SeenAgain,
+    /// What to keep, if space runs short.
+    pub keep: Keep,
+}
+
+/// What taking a snapshot did.
+#[derive(Debug, Clone)]
+pub struct Taken {
+    /// The snapshot that holds the present state.
+    pub snapshot: Snapshot,
+    /// Whether it was made now; else nothing differed from it.
+    pub is_new: bool,
+    /// Blobs whose hash was verified.
+    pub verified: Vec<Blob>,
+    /// Snapshots that went because too little space was free.
+    pub dropped: Vec<SnapshotName>,
+    /// The snapshot of the same stop that this one replaced.
+    pub replaced: Vec<SnapshotName>,
 }
 
 /// Takes a snapshot of a guard's data folder.
 ///
 /// # Errors
-/// [`Error::Busy`] if another run holds the guard, or an application a database; [`Error::CouldNot`] if the disk is
-/// full; [`Error::Io`] if the data folder cannot be opened. In every case the vault is as before.
-pub fn take(vault: &Vault, request: &Request) -> Result<Snapshot> {
-    let guard = request.guard;
-    let began = Instant::now();
-    let taken_at = Timestamp::now();
-    let root = Root::open(&guard.data)?;
-    refuse_vault_inside(vault, &root)?;
-    let _lock = Lock::guard(vault, &guard.name, Mode::Exclusive, request.patience)?;
-    let staging = Staging::new(vault, &format!("take-{}", guard.name))?;
+/// [`Error::Busy`] if another run holds the guard, or an application a database; [`Error::Deadline`] if the time was
+/// not enough; [`Error::CouldNot`] if the disk is full, or would be too full; [`Error::Io`] if the data folder cannot be
+/// opened. In every case the vault is as before, but for what had to go for lack of space.
+pub fn take(vault: &Vault, request: &Request) -> Result<Taken> {
+    let mut taking = Taking::begin(vault, request)?;
+    let plan = taking.plan();
+    if let Some(standing) = taking.standing(&plan) {
+        return Ok(standing);
+    }
+    let room = taking.make_room(&plan)?;
+    let staging = Staging::new(vault, &format!("take-{}", request.guard.name))?;
     let staged = staging.path().join("snapshot");
     Vault::make_folder(&staged)?;
-    let exclude = Exclude::new(&guard.exclude)?;
-    let left = request.patience.saturating_sub(began.elapsed());
-    let captured =
-        tree(&root, &exclude, &staged.join("data"), left).map_err(|e| tell_full_disk(e, vault))?;
-    protect(&staged.join("data"), &captured)?;
-
-    let sequence = vault.highest_sequence(&guard.name)? + 1;
-    let name = SnapshotName::new(sequence, taken_at, request.reason);
-    let manifest = manifest(request, sequence, taken_at, began, captured);
-    write_json(&staged.join("manifest.json"), &manifest).map_err(|e| tell_full_disk(e, vault))?;
-    let path = vault.guard_folder(&guard.name).join(name.to_string());
-    publish(&staged, &path).map_err(|e| tell_full_disk(e, vault))?;
-    Snapshot::open(name, path.clone())?.ok_or_else(|| Error::CouldNot {
-        what: format!("`{}` was published and cannot be read back", path.display()),
-        hint: None,
-    })
+    let freezer = request.cgroups.map(|cgroups| Freezer { cgroups, vault });
+    let manner = Manner {
+        patience: request.patience,
+        limits: taking.limits(&plan),
+        ids: &taking.ids,
+        blobs: &taking.blobs,
+        freezer: freezer.as_ref(),
+        is_still: false,
+    };
+    let captured = tree(
+        &taking.root,
+        &taking.walk.found,
+        &plan,
+        &staged.join("data"),
+        &manner,
+    )
+    .map_err(|e| taking.told(e))?;
+    taking.publish(&staged, captured, Duration::ZERO, room)
 }
 
-fn manifest(
-    request: &Request,
-    sequence: u64,
-    taken_at: Timestamp,
-    began: Instant,
-    captured: Captured,
-) -> Manifest {
-    let local = taken_at.to_zoned_datetime(TimeZone::system());
-    let files = captured
-        .entries
-        .iter()
-        .filter(|e| matches!(e.kind, Kind::File { .. }))
-        .count() as u64;
-    let summary = Summary {
-        format: FORMAT,
-        sequence,
-        guard: request.guard.name.clone(),
-        reason: request.reason.to_owned(),
-        taken_at,
-        local_date: local.date(),
-        local_offset: local.strftime("%:z").to_string(),
-        invocation: request.invocation.clone(),
-        pairing: request.pairing.clone(),
-        suspicious: request.suspicious.clone(),
-        files,
-        size_bytes: captured.size_bytes,
-        new_bytes: captured.new_bytes,
-        blocked_ms: milliseconds(captured.blocked),
-        took_ms: milliseconds(began.elapsed()),
-        gaps: captured
-            .gaps
-            .into_iter()
-            .map(|(path, why)| Gap {
-                path: path.into(),
-                why,
-            })
-            .collect(),
-        unsteady: captured.unsteady.into_iter().map(Into::into).collect(),
-        imported: false,
-        tool_version: env!("CARGO_PKG_VERSION").to_owned(),
-    };
-    Manifest {
-        summary,
-        settings: request.guard.clone(),
-        entries: captured.entries,
+/// Takes snapshots of several guards as of one instant: their containers are frozen while what moves is captured.
+///
+/// # Errors
+/// As [`take`]; [`Error::Busy`] also if what changes is too much for the time that containers may stand still. Then
+/// there is no snapshot of any of them.
+pub fn take_together(
+    vault: &Vault,
+    requests: &[Request],
+    cgroups: &dyn Cgroups,
+) -> Result<Vec<Taken>> {
+    // In the order of names: two such runs never wait for each other.
+    let mut order: Vec<usize> = (0..requests.len()).collect();
+    order.sort_by_key(|i| &requests[*i].guard.name);
+    let mut takings = Vec::new();
+    for i in order {
+        takings.push((i, Taking::begin(vault, &requests[i])?));
     }
+    let mut early = Vec::new();
+    for (_, taking) in &mut takings {
+        early.push(taking.early()?);
+    }
+    let frozen = freeze::freeze(&cgroups.find()?, vault)?;
+    let until = frozen.since() + BUDGET;
+    let mut captured = Vec::new();
+    let mut failed = None;
+    for ((_, taking), early) in takings.iter_mut().zip(&early) {
+        match taking.under_freeze(early, until) {
+            Ok(c) => captured.push(c),
+            Err(e) => {
+                failed = Some(e);
+                break;
+            }
+        }
+    }
+    let stood = frozen.thaw();
+    if let Some(e) = failed {
+        return Err(match e {
+            Error::Deadline { .. } => Error::Busy {
+                what: "more changes than can be copied while the containers stand still: the stack"
+                    .into(),
+                waited: stood,
+            },
+            e => e,
+        });
+    }
+    let mut taken = Vec::new();
+    for (((i, taking), early), captured) in takings.iter_mut().zip(early).zip(captured) {
+        let staged = early.staging.path().join("snapshot");
+        let mut one = taking.publish(&staged, captured, stood, early.dropped)?;
+        one.verified.extend(early.verified);
+        taken.push((*i, one));
+    }
+    taken.sort_by_key(|(i, _)| *i);
+    Ok(taken.into_iter().map(|(_, one)| one).collect())
+}
+
+/// For how long containers may stand still.
+const BUDGET: Duration = Duration::from_secs(2);
+
+/// A guard that is being captured: its lock is held.
+struct Taking<'a> {
+    vault: &'a Vault,
+    request: &'a Request<'a>,
+    began: Instant,
+    taken_at: Timestamp,
+    root: Root,
+    walk: Walk,
+    exclude: Exclude,
+    ids: IdMap,
+    blobs: Blobs,
+    /// The newest proven snapshot.
+    newest_proven: Option<(Snapshot, Base)>,
+    /// The unproven snapshots that the same stop made.
+    same_stop: Vec<Snapshot>,
+    _lock: Lock,
+}
+
+/// What was captured before the containers were frozen.
+struct Early {
+    staging: Staging,
+    base: Base,
+    dropped: Vec<SnapshotName>,
+    verified: Vec<Blob>,
+    new_bytes: u64,
+}
+
+impl<'a> Taking<'a> {
+    fn begin(vault: &'a Vault, request: &'a Request<'a>) -> Result<Self> {
+        let guard = request.guard;
+        let began = Instant::now();
+        let taken_at = Timestamp::now();
+        let root = Root::open(&guard.data)?;
+        refuse_vault_inside(vault, &root)?;
+        let lock = Lock::guard(vault, &guard.name, Mode::Exclusive, request.patience)?;
+        freeze::thaw_forgotten(vault);
+        let exclude = Exclude::new(&guard.exclude)?;
+        let walk = root.walk_data(&exclude);
+        let (mut newest_proven, mut same_stop) = (None, Vec::new());
+        for snapshot in vault.each_snapshot(&guard.name)?.rev() {
+            let snapshot = snapshot?;
+            if snapshot.is_proven() {
+                // What came from another machine says nothing about files of this one.
+                let base = if snapshot.summary.imported {
+                    None
+                } else {
+                    Base::new(&snapshot.data(), snapshot.manifest()?)
+                };
+                newest_proven = base.map(|base| (snapshot, base));
+                break;
+            }
+            if request.invocation.is_some() && snapshot.summary.invocation == request.invocation {
+                same_stop.push(snapshot);
+            }
+        }
+        Ok(Self {
+            ids: IdMap::of_this_process(),
+            blobs: Blobs::of(&root, guard, request.known.verified.clone()),
+            vault,
+            request,
+            began,
+            taken_at,
+            root,
+            walk,
+            exclude,
+            newest_proven,
+            same_stop,
+            _lock: lock,
+        })
+    }
+
+    fn plan(&self) -> Plan<'_> {
+        let base = self.newest_proven.as_ref().map(|(_, base)| base);
+        self.plan_by(&self.walk.found, base)
+    }
+
+    fn plan_by<'b>(&'b self, found: &[Found], base: Option<&'b Base>) -> Plan<'b> {
+        plan::plan(
+            &self.root,
+            self.request.guard,
+            found,
+            base,
+            &self.blobs,
+            &self.ids,
+        )
+    }
+
+    /// Returns the snapshot that holds the present state already, if one does.
+    fn standing(&self, plan: &Plan) -> Option<Taken> {
+        if self.request.suspicious.is_some() || !self.walk.unreadable.is_empty() {
+            return None;
+        }
+        let found = |snapshot: &Snapshot| Taken {
+            snapshot: snapshot.clone(),
+            is_new: false,
+            verified: Vec::new(),
+            dropped: Vec::new(),
+            replaced: Vec::new(),
+        };
+        if let Some((snapshot, base)) = &self.newest_proven
+            && plan.unchanged
+            && base.is_whole()
+        {
+            return Some(found(snapshot));
+        }
+        // What was captured while the application still ran is as good as what lies at rest, if nothing moved since.
+        let live = self.same_stop.first()?;
+        if !live.summary.gaps.is_empty() || !live.summary.unsteady.is_empty() {
+            return None;
+        }
+        let base = Base::unproven(&live.data(), live.manifest().ok()?)?;
+        let unchanged = self.plan_by(&self.walk.found, Some(&base)).unchanged;
+        (unchanged && base.is_whole()).then(|| found(live))
+    }
+
+    fn floor(&self, plan: &Plan) -> u64 {
+        room::floor_at(self.vault.root(), plan.in_place_bytes)
+    }
+
+    fn make_room(&self, plan: &Plan) -> Result<Vec<SnapshotName>> {
+        let known = &self.request.known;
+        let guard = &self.request.guard.name;
+        room::make_room(
+            self.vault,
+            guard,
+            &known.keep,
+            &known.seen,
+            self.floor(plan),
+        )
+    }
+
+    fn limits(&self, plan: &Plan) -> Limits {
+        Limits {
+            until: self.request.until,
+            keep_free_bytes: self.floor(plan),
+        }
+    }
+
+    /// Captures what there is while the containers still run.
+    fn early(&mut self) -> Result<Early> {
+        let began_ns = i64::try_from(Timestamp::now().as_nanosecond()).unwrap_or(i64::MIN);
+        let plan = self.plan();
+        let dropped = self.make_room(&plan)?;
+        let staging = Staging::new(self.vault, &format!("together-{}", self.request.guard.name))?;
+        let data = staging.path().join("early");
+        let manner = Manner {
+            patience: self.request.patience,
+            limits: self.limits(&plan),
+            ids: &self.ids,
+            blobs: &self.blobs,
+            freezer: None,
+            is_still: false,
+        };
+        let captured =
+            tree(&self.root, &self.walk.found, &plan, &data, &manner).map_err(|e| self.told(e))?;
+        Ok(Early {
+            base: Base::of_capture(&data, captured.entries, began_ns),
+            staging,
+            dropped,
+            verified: captured.verified,
+            new_bytes: captured.new_bytes,
+        })
+    }
+
+    /// Captures again, while nothing moves, what has changed since the early capture; the rest is that one's.
+    fn under_freeze(&mut self, early: &Early, until: Instant) -> Result<Captured> {
+        self.taken_at = Timestamp::now();
+        self.walk = self.root.walk_data(&self.exclude);
+        let staged = early.staging.path().join("snapshot");
+        Vault::make_folder(&staged)?;
+        let plan = self.plan_by(&self.walk.found, Some(&early.base));
+        let limits = Limits {
+            until: Some(self.request.until.map_or(until, |u| u.min(until))),
+            ..self.limits(&plan)
+        };
+        let manner = Manner {
+            patience: Duration::ZERO,
+            limits,
+            ids: &self.ids,
+            blobs: &self.blobs,
+            freezer: None,
+            is_still: true,
+        };
+        let data = staged.join("data");
+        let mut captured =
+            tree(&self.root, &self.walk.found, &plan, &data, &manner).map_err(|e| self.told(e))?;
+        if Instant::now() >= until {
+            return Err(self.late());
+        }
+        captured.new_bytes += early.new_bytes;
+        Ok(captured)
+    }
+
+    fn late(&self) -> Error {
+        Error::Deadline {
+            what: format!("copying `{}`", self.root.path().display()),
+            after: self.began.elapsed(),
+        }
+    }
+
+    /// Says what a limit that was reached means.
+    fn told(&self, error: Error) -> Error {
+        match &error {
+            Error::Io { source, path, .. } if source.kind() == std::io::ErrorKind::TimedOut => {
+                Error::Deadline {
+                    what: format!("copying `{}`", path.display()),
+                    after: self.began.elapsed(),
+                }
+            }
+            _ => tell_full_disk(error, self.vault),
+        }
+    }
+
+    /// Gives what was captured its name, and lets what it replaces go.
+    fn publish(
+        &mut self,
+        staged: &Path,
+        mut captured: Captured,
+        frozen: Duration,
+        dropped: Vec<SnapshotName>,
+    ) -> Result<Taken> {
+        for (path, e) in std::mem::take(&mut self.walk.unreadable) {
+            captured.gaps.push((path, format!("cannot be listed: {e}")));
+        }
+        captured.frozen = captured.frozen.max(frozen);
+        let verified = std::mem::take(&mut captured.verified);
+        let new_files = captured.new_files;
+        let guard = &self.request.guard.name;
+        let sequence = self.vault.highest_sequence(guard)? + 1;
+        let name = SnapshotName::new(sequence, self.taken_at, self.request.reason);
+        let manifest = self.manifest(sequence, captured);
+        let told = |e| tell_full_disk(e, self.vault);
+        write_json(&staged.join("manifest.json"), &manifest).map_err(told)?;
+        let path = self.vault.guard_folder(guard).join(name.to_string());
+        publish(staged, &path, new_files).map_err(told)?;
+        let snapshot = Snapshot::open(name, path.clone())?.ok_or_else(|| Error::CouldNot {
+            what: format!("`{}` was published and cannot be read back", path.display()),
+            hint: None,
+        })?;
+        // The state at rest is worth more than the one before it; it is there, so that one may go.
+        let mut replaced = Vec::new();
+        for live in std::mem::take(&mut self.same_stop) {
+            let staging = Staging::new(self.vault, &format!("replace-{guard}"))?;
+            room::drop_one(self.vault, guard, &live.name, &staging)?;
+            replaced.push(live.name);
+        }
+        Ok(Taken {
+            snapshot,
+            is_new: true,
+            verified,
+            dropped,
+            replaced,
+        })
+    }
+
+    fn manifest(&self, sequence: u64, captured: Captured) -> Manifest {
+        let request = self.request;
+        let local = self.taken_at.to_zoned_datetime(TimeZone::system());
+        let files = captured
+            .entries
+            .iter()
+            .filter(|e| matches!(e.kind, Kind::File { .. }))
+            .count() as u64;
+        let summary = Summary {
+            format: FORMAT,
+            sequence,
+            guard: request.guard.name.clone(),
+            reason: request.reason.to_owned(),
+            taken_at: self.taken_at,
+            local_date: local.date(),
+            local_offset: local.strftime("%:z").to_string(),
+            invocation: request.invocation.clone(),
+            pairing: request.pairing.clone(),
+            suspicious: request.suspicious.clone(),
+            files,
+            size_bytes: captured.size_bytes,
+            new_bytes: captured.new_bytes,
+            blocked_ms: milliseconds(captured.blocked),
+            frozen_ms: milliseconds(captured.frozen),
+            numbering: Numbering::Container,
+            took_ms: milliseconds(self.began.elapsed()),
+            gaps: captured
+                .gaps
+                .into_iter()
+                .map(|(path, why)| Gap {
+                    path: path.into(),
+                    why,
+                })
+                .collect(),
+            unsteady: captured.unsteady.into_iter().map(Into::into).collect(),
+            imported: false,
+            tool_version: env!("CARGO_PKG_VERSION").to_owned(),
+        };
+        Manifest {
+            summary,
+            settings: request.guard.clone(),
+            root: self.root_folder(),
+            entries: captured.entries,
+        }
+    }
+
+    fn root_folder(&self) -> Option<RootFolder> {
+        plan::root_folder(&self.root, &self.ids)
+    }
+}
+
+/// Returns a file of a guard's data that this process may not read, though it could inside the container's user
+/// namespace; `None` if there is none.
+///
+/// # Errors
+/// [`Error::Io`] if the data folder cannot be opened.
+pub fn out_of_reach(guard: &Guard) -> Result<Option<PathBuf>> {
+    let root = Root::open(&guard.data)?;
+    let walk = root.walk_data(&Exclude::new(&guard.exclude)?);
+    Ok(plan::out_of_reach(&root, &walk.found, &walk.unreadable))
 }
 
 /// A vault inside the data folder would capture itself.
@@ -140,18 +510,6 @@ pub(crate) fn nearest_existing(path: &Path) -> PathBuf {
         .find(|p| p.exists())
         .unwrap_or(Path::new("/"))
         .to_owned()
-}
-
-/// Takes away the permission to write to what was kept. The modes to restore stand in the manifest.
-fn protect(data: &Path, captured: &Captured) -> Result<()> {
-    for entry in &captured.entries {
-        if matches!(entry.kind, Kind::File { .. }) {
-            let path = data.join(entry.path.as_path());
-            std::fs::set_permissions(&path, std::fs::Permissions::from_mode(0o400))
-                .doing("protect", &path)?;
-        }
-    }
-    Ok(())
 }
 
 /// Says how much is free where a write failed for lack of space.

@@ -30,6 +30,7 @@ mod several;
 mod shell;
 mod snapshots;
 mod sub_uids;
+mod together;
 mod two_runs;
 mod untouched;
 

@@ -190,7 +190,8 @@ pub fn import(
             }
         }
         let path = vault.guard_folder(&guard).join(name.to_string());
-        publish(&snapshot.path, &path).map_err(|e| space::tell_full_disk(e, &path))?;
+        let files = usize::try_from(snapshot.summary.files).unwrap_or(usize::MAX);
+        publish(&snapshot.path, &path, files).map_err(|e| space::tell_full_disk(e, &path))?;
         let published = Snapshot::open(name, path.clone())?;
         published.map(Imported::New).ok_or_else(|| Error::CouldNot {
             what: format!("`{}` was published and cannot be read back", path.display()),

@@ -14,7 +14,8 @@ use rustix::io::Errno;
 use rustix::process::geteuid;
 
 use super::step::step;
-use crate::vault::manifest::{Entry, from_hex};
+use crate::userns::IdMap;
+use crate::vault::manifest::{Entry, Numbering, RootFolder, Xattr, from_hex};
 
 /// What a file shows besides its content.
 #[derive(Debug, Clone)]
@@ -69,17 +70,33 @@ pub(super) fn count(number: usize, one: &str, many: &str) -> String {
 
 impl Attributes {
     /// Returns what the manifest says.
-    pub fn of_entry(entry: &Entry) -> Self {
-        let xattrs = entry.xattrs.iter().filter_map(|x| {
-            let value = from_hex(&x.value_hex)?;
-            Some((OsString::from(&x.name), value))
-        });
+    pub fn of_entry(entry: &Entry, numbering: Numbering, ids: &IdMap) -> Self {
+        let (uid, gid) = match numbering {
+            Numbering::Host => (entry.uid, entry.gid),
+            Numbering::Container => {
+                let (uid, gid) = ids.to_host(entry.uid, entry.gid);
+                // One that has no number here cannot be set, which is told by the one that it has.
+                (uid.unwrap_or(entry.uid), gid.unwrap_or(entry.gid))
+            }
+        };
         Self {
             mode: entry.mode & 0o7777,
-            uid: entry.uid,
-            gid: entry.gid,
+            uid,
+            gid,
             mtime_ns: Some(entry.mtime_ns),
-            xattrs: xattrs.collect(),
+            xattrs: kept(&entry.xattrs),
+        }
+    }
+
+    /// Returns what the manifest says about the data folder itself.
+    pub fn of_root(root: &RootFolder, ids: &IdMap) -> Self {
+        let (uid, gid) = ids.to_host(root.uid, root.gid);
+        Self {
+            mode: root.mode & 0o7777,
+            uid: uid.unwrap_or(root.uid),
+            gid: gid.unwrap_or(root.gid),
+            mtime_ns: None,
+            xattrs: kept(&root.xattrs),
         }
     }
 
@@ -195,6 +212,15 @@ impl Attributes {
             },
         })
     }
+}
+
+/// Returns attributes as a manifest keeps them.
+fn kept(xattrs: &[Xattr]) -> Vec<(OsString, Vec<u8>)> {
+    let read = xattrs.iter().filter_map(|x| {
+        let value = from_hex(&x.value_hex)?;
+        Some((OsString::from(&x.name), value))
+    });
+    read.collect()
 }
 
 /// Returns a file's modification time, nanoseconds since 1970.

@@ -14,6 +14,7 @@ use crate::capture::walk::Root;
 use crate::error::{Error, IoContext, Result};
 use crate::guard::Guard;
 use crate::progress::{Progress, Silent, Work};
+use crate::userns::IdMap;
 use crate::vault::{Manifest, Snapshot};
 
 /// One restore.
@@ -126,6 +127,13 @@ impl<'j> Job<'j> {
                 .without_time();
             stage.finish_folder_as(Path::new(""), attributes.clone());
             root = Some(attributes);
+        }
+        if self.present.is_none()
+            && like_present
+            && let Some(known) = &self.manifest.root
+        {
+            let attributes = Attributes::of_root(known, &IdMap::of_this_process());
+            stage.finish_folder_as(Path::new(""), attributes);
         }
         stage.finish_folders()?;
         if let Some(root) = root {

@@ -20,6 +20,7 @@ use crate::capture::copy::{read_up_to, transfer};
 use crate::capture::walk::Root;
 use crate::error::{Error, IoContext, Result};
 use crate::progress::Work;
+use crate::userns::IdMap;
 use crate::vault::manifest::{Entry, Kind, Manifest, RelPath};
 
 /// The unit in which bytes are hashed.
@@ -42,6 +43,7 @@ pub(super) struct Stage<'m> {
     source: Root,
     target: Root,
     manifest: &'m Manifest,
+    ids: IdMap,
     /// Folders and what they are to look like, parents before their children.
     folders: Vec<(PathBuf, Attributes)>,
     /// Where the content of each file now stands, by its path in the manifest.
@@ -59,6 +61,7 @@ impl<'m> Stage<'m> {
             source: Root::open(source)?,
             target: Root::open(target)?,
             manifest,
+            ids: IdMap::of_this_process(),
             folders: Vec::new(),
             placed: HashMap::new(),
             differing: Vec::new(),
@@ -101,7 +104,7 @@ impl<'m> Stage<'m> {
         if path.iter().next().is_some_and(is_ours) {
             return Ok(());
         }
-        let attributes = Attributes::of_entry(entry);
+        let attributes = Attributes::of_entry(entry, self.manifest.summary.numbering, &self.ids);
         match &entry.kind {
             Kind::Folder => {
                 self.make_folder(path).doing("make the folder", path)?;

@@ -167,11 +167,14 @@ pub fn take(vault: &Vault, guard: &Guard, sequence: u64) -> Snapshot {
             size_bytes: 0,
             new_bytes: 0,
             blocked_ms: 0,
+            frozen_ms: 0,
+            numbering: crate::vault::manifest::Numbering::Host,
             took_ms: 0,
             imported: false,
             tool_version: "0".into(),
         },
         settings: guard.clone(),
+        root: None,
         entries,
     };
     rewrite(&path, &manifest);

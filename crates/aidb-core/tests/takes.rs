@@ -1,0 +1,276 @@
+//! Snapshots after snapshots: what is shared, what is made anew, and what is not made at all.
+
+#![allow(
+    clippy::unwrap_used,
+    clippy::disallowed_methods,
+    reason = "a test that cannot be set up must fail"
+)]
+
+mod common;
+
+use std::os::unix::fs::{MetadataExt as _, PermissionsExt as _};
+use std::path::Path;
+use std::time::{Duration, Instant};
+
+use aidb_core::Error;
+use aidb_core::guard::{Contract, Store, StoreKind};
+use aidb_core::vault::manifest::{How, Kind};
+use aidb_core::vault::restore::{self, Options};
+use rusqlite::Connection;
+use sha2::{Digest as _, Sha256};
+
+use common::{Bench, settle};
+
+fn inode(path: &Path) -> u64 {
+    std::fs::metadata(path).unwrap().ino()
+}
+
+fn how(snapshot: &aidb_core::vault::Snapshot, path: &str) -> How {
+    let manifest = snapshot.manifest().unwrap();
+    let entry = manifest
+        .entries
+        .iter()
+        .find(|e| e.path.as_path() == Path::new(path))
+        .unwrap();
+    match entry.kind {
+        Kind::File { how, .. } => how,
+        _ => panic!("`{path}` is no file"),
+    }
+}
+
+#[test]
+fn what_is_the_same_is_one_inode_in_both_snapshots_and_what_changed_is_not() {
+    let bench = Bench::new();
+    bench.put("uploads/a", "a");
+    bench.put("uploads/b", "b");
+    bench.database("webui.db", 100);
+    let first = bench.take_and_prove("manual");
+    settle(&first);
+    bench.put("uploads/b", "B");
+    let second = bench.take_and_prove("manual");
+    for (path, shared) in [
+        ("uploads/a", true),
+        ("webui.db", true),
+        ("uploads/b", false),
+    ] {
+        let (one, other) = (first.data().join(path), second.data().join(path));
+        assert_eq!(inode(&one) == inode(&other), shared, "{path}");
+        assert_eq!(how(&second, path) == How::Link, shared, "{path}");
+    }
+    bench.verifies();
+}
+
+#[test]
+fn where_nothing_differs_there_is_no_new_folder() {
+    let bench = Bench::new();
+    bench.put("uploads/a", "a");
+    bench.database("webui.db", 100);
+    let first = bench.take_and_prove("manual");
+    // Within two seconds of the capture a write could hide behind the same time.
+    assert!(bench.take("manual").unwrap().is_new);
+    settle(&first);
+    let newest = bench.prove_all();
+    settle(&newest);
+    let again = bench.take("manual").unwrap();
+    assert!(!again.is_new);
+    assert_eq!(again.snapshot.name, newest.name);
+}
+
+#[test]
+fn every_kind_of_change_makes_a_new_snapshot() {
+    let changes: [(&str, fn(&Bench)); 9] = [
+        ("a new file", |b| b.put("uploads/c", "c")),
+        ("a file that is gone", |b| {
+            std::fs::remove_file(b.data().join("uploads/a")).unwrap();
+        }),
+        ("a file of the same size", |b| b.put("uploads/a", "A")),
+        ("the mode of a file", |b| b.mode("uploads/a", 0o640)),
+        ("the mode of a folder", |b| b.mode("uploads", 0o750)),
+        ("the mode of the data folder", |b| b.mode("", 0o750)),
+        ("a commit", |b| b.insert("webui.db")),
+        ("an empty folder", |b| {
+            std::fs::create_dir(b.data().join("empty")).unwrap();
+        }),
+        ("a link that points elsewhere", |b| {
+            std::fs::remove_file(b.data().join("link")).unwrap();
+            std::os::unix::fs::symlink("elsewhere", b.data().join("link")).unwrap();
+        }),
+    ];
+    for (what, change) in changes {
+        let bench = Bench::new();
+        bench.put("uploads/a", "a");
+        bench.database("webui.db", 10);
+        std::os::unix::fs::symlink("uploads", bench.data().join("link")).unwrap();
+        let first = bench.take_and_prove("manual");
+        settle(&first);
+        assert!(!bench.take("manual").unwrap().is_new, "before {what}");
+        change(&bench);
+        assert!(bench.take("manual").unwrap().is_new, "{what}");
+    }
+}
+
+#[test]
+fn nothing_is_linked_to_a_snapshot_that_nobody_proved() {
+    let bench = Bench::new();
+    bench.put("uploads/a", "a");
+    let first = bench.take("manual").unwrap().snapshot;
+    settle(&first);
+    let second = bench.take("manual").unwrap();
+    assert!(second.is_new);
+    let (one, other) = (
+        first.data().join("uploads/a"),
+        second.snapshot.data().join("uploads/a"),
+    );
+    assert_ne!(inode(&one), inode(&other));
+}
+
+#[test]
+fn one_stop_leaves_one_snapshot_and_the_one_at_rest_replaces_the_live_one() {
+    let bench = Bench::new();
+    bench.put("uploads/a", "a");
+    let live = bench.stop("one").unwrap().snapshot;
+    settle(&live);
+    // Nothing moved since: what was taken while the application ran stands.
+    assert_eq!(bench.stop("one").unwrap().snapshot.name, live.name);
+    bench.put("uploads/a", "at rest");
+    let rest = bench.stop("one").unwrap();
+    assert_eq!(rest.replaced, [live.name]);
+    bench.put("uploads/a", "the next stop");
+    let next = bench.stop("two").unwrap();
+    assert!(next.replaced.is_empty());
+    let left = bench.vault.names("g").unwrap();
+    assert_eq!(left, [rest.snapshot.name, next.snapshot.name]);
+}
+
+#[test]
+fn a_time_that_is_over_leaves_no_half_database_and_names_the_files_that_are_missing() {
+    let bench = Bench::new();
+    bench.put("uploads/a", "a");
+    let over = |bench: &Bench| bench.take_until("stop", Some(Instant::now()));
+    let taken = over(&bench).unwrap().snapshot;
+    assert_eq!(taken.summary.gaps.len(), 1);
+    assert_eq!(taken.summary.gaps[0].why, "the time was not enough");
+    if bench.copies() {
+        bench.database("webui.db", 10);
+        let before = bench.vault.names("g").unwrap();
+        let refused = over(&bench);
+        assert!(
+            matches!(refused, Err(Error::Deadline { .. })),
+            "{refused:?}"
+        );
+        assert_eq!(bench.vault.names("g").unwrap(), before);
+    }
+}
+
+fn blob(content: &str) -> String {
+    let hash = Sha256::digest(content);
+    let hex: String = hash.iter().map(|b| format!("{b:02x}")).collect();
+    format!("models/blobs/sha256-{hex}")
+}
+
+#[test]
+fn a_blob_whose_hash_is_right_is_the_applications_own_inode_and_stays_untouched() {
+    let mut bench = Bench::new();
+    if !bench.copies() {
+        aidb_testkit::left_out("links to blobs", "the filesystem here shares blocks");
+        return;
+    }
+    bench.guard.stores.push(Store {
+        name: "models".into(),
+        kind: StoreKind::Ollama,
+        path: "models".into(),
+        optional: false,
+        contract: Contract::default(),
+    });
+    let good = blob("the model");
+    let wrong = blob("another model");
+    let unnamed = blob("no manifest names it");
+    let short = blob("a model of another size");
+    bench.put(&good, "the model");
+    bench.put(&wrong, "ANOTHER model");
+    bench.put(&unnamed, "no manifest names it");
+    bench.put(&short, "a model");
+    let layer = |path: &str, size: usize| {
+        let digest = path.rsplit('-').next().unwrap();
+        serde_json::json!({ "digest": format!("sha256:{digest}"), "size": size })
+    };
+    let manifest = serde_json::json!({ "layers": [
+        layer(&good, 9), layer(&wrong, 13), layer(&short, 23),
+    ] });
+    bench.put(
+        "models/manifests/registry.ollama.ai/library/m/latest",
+        &manifest.to_string(),
+    );
+    bench.mode(&good, 0o644);
+    let before = std::fs::metadata(bench.data().join(&good)).unwrap();
+
+    let taken = bench.take("manual").unwrap();
+    let snapshot = taken.snapshot;
+    assert_eq!(how(&snapshot, &good), How::Live);
+    for path in [&wrong, &unnamed, &short] {
+        assert_eq!(how(&snapshot, path), How::Copy, "{path}");
+    }
+    let after = std::fs::metadata(bench.data().join(&good)).unwrap();
+    assert_eq!(after.ino(), inode(&snapshot.data().join(&good)));
+    assert_eq!(
+        (after.mode(), after.mtime()),
+        (before.mode(), before.mtime())
+    );
+    assert_eq!(taken.verified.len(), 1);
+}
+
+#[test]
+fn a_data_folder_that_is_gone_comes_back_with_its_mode() {
+    let bench = Bench::new();
+    bench.put("uploads/a", "a");
+    bench.mode("", 0o750);
+    let snapshot = bench.take_and_prove("manual");
+    std::fs::remove_dir_all(bench.data()).unwrap();
+    restore::restore(&bench.vault, &bench.guard, &snapshot, &Options::default()).unwrap();
+    let mode = std::fs::metadata(bench.data())
+        .unwrap()
+        .permissions()
+        .mode();
+    assert_eq!(mode & 0o7777, 0o750);
+}
+
+#[test]
+fn folding_a_log_changes_no_other_snapshot() {
+    let bench = Bench::new();
+    bench.database("webui.db", 10);
+    // Two names in one tree: the copy has two as well, and a log that is to be folded.
+    std::fs::hard_link(
+        bench.data().join("webui.db"),
+        bench.data().join("other-name"),
+    )
+    .unwrap();
+    let db = Connection::open(bench.data().join("webui.db")).unwrap();
+    db.execute_batch("pragma journal_mode=wal; insert into t values (7)")
+        .unwrap();
+    let snapshot = bench.take("manual").unwrap().snapshot;
+    let twin = snapshot.data().join("other-name");
+    let before = std::fs::read(&twin).unwrap();
+    assert!(bench.prove(&snapshot).is_proven());
+    assert_eq!(std::fs::read(&twin).unwrap(), before);
+    let folded = std::fs::metadata(snapshot.data().join("webui.db-wal"));
+    assert!(folded.is_err());
+    drop(db);
+    bench.verifies();
+}
+
+#[test]
+fn a_lock_that_nobody_gives_is_told_busy_in_the_time_that_was_given() {
+    let bench = Bench::new();
+    bench.put("uploads/a", "a");
+    let held = aidb_core::vault::lock::Lock::guard(
+        &bench.vault,
+        "g",
+        aidb_core::vault::lock::Mode::Shared,
+        Duration::ZERO,
+    )
+    .unwrap();
+    let refused = bench.take("manual");
+    assert!(matches!(refused, Err(Error::Busy { .. })), "{refused:?}");
+    drop(held);
+    bench.take("manual").unwrap();
+}
