@@ -9,7 +9,6 @@ let
   tool = name: "${cfg.package}/bin/${name}";
   inherit (cfg.internal) checked foreign companionOf;
   systemctl = config.systemd.user.systemctlPath;
-  guards = lib.attrNames cfg.internal.stack.guards;
   # "UNIT GUARD", one a line.
   ofUnits = lib.mapAttrsToList (name: guard: "${guard.unit} ${name}") (
     lib.filterAttrs (_: guard: guard ? unit) cfg.internal.stack.guards
@@ -22,14 +21,9 @@ in
       # `checkLinkTargets` has found nothing in the way, and nothing is written yet.
       aidbGate = lib.hm.dag.entryBetween [ "writeBoundary" ] [ "checkLinkTargets" ] ''
         aidbGate() {
-          local guard status=0 options=(--at switch --deadline 10s --to "$newGenPath")
+          local status=0 options=(--at switch --deadline 10s --to "$newGenPath")
           if [[ -n ''${oldGenPath:-} ]]; then options+=(--from "$oldGenPath"); fi
           if [[ -v DRY_RUN ]]; then options+=(--dry-run); fi
-          # Home Manager's own steps call Podman, and after a power cut the first call deletes what containers wrote
-          # outside of their volumes.
-          for guard in ${lib.escapeShellArgs guards}; do
-            run timeout --kill-after 5 10 ${tool "aidb-snapshot"} --config ${checked} -q rescue "$guard" || true
-          done
           # Far beyond its own deadline the gate is given up. Only its no counts, and it says why and how to go on.
           XDG_CONFIG_HOME=${lib.escapeShellArg config.xdg.configHome} timeout --kill-after 5 60 \
             ${tool "aidb-precheck"} --config ${checked} check "''${options[@]}" || status=$?

@@ -166,7 +166,7 @@ in
         Service = modest // {
           Type = "oneshot";
           RemainAfterExit = true;
-          ExecStart = map (name: "-${tools}/aidb-snapshot rescue ${name}") (lib.attrNames enabled);
+          ExecStart = "-${tools}/aidb-snapshot rescue";
           TimeoutStartSec = 60;
         };
         Install.WantedBy = [ "default.target" ];

@@ -82,12 +82,11 @@ gate() {
 if [ -n "$gated" ]; then
   gate 'all is well' 0 'goes on'
   check 'gate: the tools are called as they promise' grep -qE '^aidb-precheck --config …-stack.json check --at switch --deadline 10s --to …-home-manager-generation$' "$work/stand-in/calls"
-  check 'gate: what a crash left is rescued first' test "$(head -n 4 "$work/stand-in/calls")" = "$(for g in mindsdb ollama open-webui qdrant; do echo "aidb-snapshot --config …-stack.json -q rescue $g"; done)"
   check 'gate: it says nothing of its own when all is well' bash -c '[ "$(grep -cvE "^(Activating|AND ON|Starting)" "$0")" = 0 ]' "$work/said"
   gate 'held' 1 refused
   for status in 2 3 4 101; do gate "status $status" "$status" 'goes on'; done
   gate 'held, dry run' 1 'goes on' DRY_RUN=1
-  check 'gate: a dry run says so to the tool, and rescues nothing' bash -c 'grep -q -- --dry-run "$0" && ! grep -q rescue "$0"' "$work/stand-in/calls"
+  check 'gate: a dry run says so to the tool' grep -q -- --dry-run "$work/stand-in/calls"
   order() {
     sed -n 's/^_iNote "Activating %s" "\(.*\)"/\1/p' "$gated/activate" > "$work/order"
     local before=0 at

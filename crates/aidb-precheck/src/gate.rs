@@ -6,9 +6,11 @@ use std::time::Duration;
 use aidb_cli::text::{count, plain, size};
 use aidb_cli::{Common, Ui, render, snapshots};
 use aidb_core::gate::{Change, Outcome, Passage, Request, pass};
+use aidb_core::guard::Guard;
 use aidb_core::judge::Verdict;
 use aidb_core::look::Depth;
 use aidb_core::report::GuardReport;
+use aidb_core::rescue;
 use aidb_core::stack::Stack;
 
 /// With the value `warn`, this switch goes on whatever is found.
@@ -78,6 +80,9 @@ fn tell(ui: &Ui, outcome: &Outcome, dry_run: bool) {
     for note in &outcome.notes {
         ui.note(plain(&format!("note: {note}")));
     }
+    for (guard, outcome) in &outcome.rescued {
+        tell_rescued(ui, guard, outcome);
+    }
     let mut quiet: u64 = 0;
     for passage in &outcome.guards {
         if passage.report.verdict == Verdict::Pass {
@@ -125,6 +130,38 @@ fn names(outcome: &Outcome, wanted: impl Fn(&Passage) -> bool) -> String {
     let mut names: Vec<&str> = wanted.map(|p| p.guard.name.as_str()).collect();
     names.dedup();
     names.join(", ")
+}
+
+/// Says what was kept of a container's layer; nothing where it holds nothing.
+fn tell_rescued(ui: &Ui, guard: &Guard, outcome: &aidb_core::Result<rescue::Outcome>) {
+    match outcome {
+        Ok(rescue::Outcome::Kept(kept)) => {
+            let record = &kept.record;
+            ui.line(format!(
+                "rescued {}  {}, {}",
+                kept.id(),
+                count(record.files, "file"),
+                size(record.size_bytes)
+            ));
+            for finding in rescue::findings(kept) {
+                render::print_finding(ui, &guard.name, &finding);
+            }
+            let missing = record.left_out.len() + record.gaps.len();
+            if missing > 0 {
+                let missing = count(missing as u64, "file");
+                ui.note(plain(&format!("warn  {missing} of it could not be kept")));
+            }
+        }
+        Ok(_) => {}
+        Err(e) => {
+            let error = anyhow::Error::msg(aidb_core::look::scan::told(e));
+            let what = format!(
+                "cannot rescue what the container of `{}` wrote outside its volumes",
+                guard.name
+            );
+            ui.error(&error.context(what));
+        }
+    }
 }
 
 /// Says what became of the snapshot that nobody else would have taken.

@@ -5,7 +5,8 @@
 //! generations, or is gone. So never at boot, on a fresh machine, or for an edit elsewhere. It heals nothing: the
 //! application still has its files open. It keeps a snapshot of each guard that nobody else would keep one of, because
 //! its old unit lacks our hook (the switch that brings us is the one that destroys the layer) or because it leaves the
-//! settings, or its data moves.
+//! settings, or its data moves. What such a container wrote outside its volumes is rescued, and so is what an earlier
+//! boot left.
 
 mod generation;
 mod image;
@@ -20,7 +21,9 @@ use crate::guard::Guard;
 use crate::judge::{Finding, FindingId, Occasion, Severity, Verdict};
 use crate::look::Depth;
 use crate::look::scan::told;
+use crate::podman::Storage;
 use crate::report::GuardReport;
+use crate::rescue;
 use crate::settings::Gate;
 use crate::stack::Stack;
 use crate::vault::Snapshot;
@@ -55,6 +58,9 @@ pub struct Outcome {
     pub verdict: Verdict,
     /// Whether it would have been refused, and is not, because holds are only told.
     pub overruled: bool,
+    /// What became of the layers that were kept: those that an earlier boot left, and those of containers that nobody
+    /// else would keep.
+    pub rescued: Vec<(Guard, Result<rescue::Outcome>)>,
     /// What else should be known.
     pub notes: Vec<String>,
 }
@@ -90,6 +96,12 @@ pub fn pass(stack: &mut Stack, request: &Request) -> Outcome {
     let began = Instant::now();
     let left = || request.deadline.saturating_sub(began.elapsed());
     let mut notes = Vec::new();
+    // Home Manager's next steps call Podman, and that removes them.
+    let mut rescued = if request.dry_run {
+        Vec::new()
+    } else {
+        left_by_earlier_boot(stack, request.deadline)
+    };
     let mut passages = passages(stack, request, &mut notes);
     let must_keep = passages.iter().any(|p| p.keep.is_some());
     for passage in &mut passages {
@@ -103,8 +115,20 @@ pub fn pass(stack: &mut Stack, request: &Request) -> Outcome {
     // What a refused switch leaves running loses nothing.
     if !refuses && !request.dry_run {
         for passage in passages.iter_mut().filter(|p| p.keep.is_some()) {
+            // The layer goes with the container; what is on a volume does not.
+            let guard = passage.guard.clone();
+            if !rescued.iter().any(|(g, _)| g.container == guard.container) {
+                let how = how_to_rescue(left());
+                let outcome = rescue::rescue(&stack.settings, &stack.environment, &guard, &how);
+                rescued.push((guard, outcome));
+            }
             let kept = keep(stack, request, passage, left());
             passage.kept = Some(kept);
+        }
+    }
+    for (guard, outcome) in &rescued {
+        if let (Ok(rescue::Outcome::Kept(rescue)), Ok(ledger)) = (outcome, stack.ledger()) {
+            let _ = ledger.note_event(&guard.name, "rescue", &rescue.id());
         }
     }
     Outcome {
@@ -115,8 +139,38 @@ pub fn pass(stack: &mut Stack, request: &Request) -> Outcome {
         } else {
             verdict
         },
+        rescued,
         notes,
     }
+}
+
+fn how_to_rescue(deadline: Duration) -> rescue::Request {
+    rescue::Request {
+        reason: "switch",
+        deadline: deadline.max(Duration::from_secs(1)),
+        limit_bytes: rescue::LIMIT_BYTES,
+    }
+}
+
+/// Keeps the layers of containers that an earlier boot left. Where there is no storage of Podman, there are none.
+fn left_by_earlier_boot(
+    stack: &Stack,
+    deadline: Duration,
+) -> Vec<(Guard, Result<rescue::Outcome>)> {
+    let (settings, environment) = (&stack.settings, &stack.environment);
+    let Ok(left) = rescue::left_by_earlier_boot(settings, environment) else {
+        return Vec::new();
+    };
+    let how = how_to_rescue(deadline / 2);
+    let mut rescued = Vec::new();
+    for (guard, found) in left {
+        let outcome = rescue::rescue_found(settings, environment, guard, &found, &how);
+        rescued.push((guard.clone(), outcome));
+    }
+    if rescued.iter().all(|(_, outcome)| outcome.is_ok()) {
+        let _ = Storage::of(environment).note_layers_read();
+    }
+    rescued
 }
 
 /// Returns the guards of both generations, and what the switch does to each.

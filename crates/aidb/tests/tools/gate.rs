@@ -35,6 +35,7 @@ impl Switch {
         let switch = Self { stack: with(SMALL) };
         switch.configure(&json!({ "unit": UNIT }), &json!({}));
         switch.is_running("active");
+        switch.storage(&json!([]));
         switch.old_settings();
         switch.unit("old", Some(HOOKED));
         switch.unit("new", Some(&format!("{HOOKED}Environment=NEW=1\n")));
@@ -88,6 +89,29 @@ impl Switch {
             Some(text) => self.write(&path, text),
             None => std::fs::remove_file(self.path(&path)).unwrap(),
         }
+    }
+
+    /// Lays out Podman's storage, with these containers.
+    fn storage(&self, containers: &Value) {
+        std::fs::create_dir_all(self.path("pods/overlay")).unwrap();
+        self.write(
+            "pods/overlay-containers/volatile-containers.json",
+            &containers.to_string(),
+        );
+        let root = format!(
+            "[storage]\ngraphroot = \"{}\"\n",
+            self.path("pods").display()
+        );
+        self.write(".config/containers/storage.conf", &root);
+    }
+
+    /// Lays out the layer of the container, in which a file lies.
+    fn layer(&self, file: &str, content: &[u8]) {
+        let path = self.path("pods/overlay/f53c/diff").join(file);
+        std::fs::create_dir_all(path.parent().unwrap()).unwrap();
+        std::fs::write(path, content).unwrap();
+        self.storage(&json!([{ "id": "34e15a9285020000", "names": ["open-webui"], "image": "4873", "layer": "f53c",
+            "created": "2026-11-25T14:53:53Z" }]));
     }
 
     fn gate(&self, more: &str) -> Ran {
@@ -269,6 +293,53 @@ fn the_switch_that_brings_the_hooks_keeps_what_runs() {
     switch.is_running("inactive");
     let _ = switch.gate("").with(0);
     assert_eq!(switch.snapshots().len(), 1);
+}
+
+/// The incident: the data was in the container's own layer, and the switch that brings the hooks destroys it.
+#[test]
+fn the_switch_that_brings_the_hooks_keeps_what_the_layer_holds() {
+    let switch = Switch::fresh();
+    switch.unit("old", Some(BARE));
+    let database = std::fs::read(switch.stack.data().join("webui.db")).unwrap();
+    switch.layer("app/backend/data/webui.db", &database);
+    insta::assert_snapshot!(switch.gate(""), @"
+    rescued open-webui/rescue/000001-TIME-34e15a928502  1 file, 612 KiB
+    warn  open-webui  a database lies in the container's own layer and goes with it  [layer.database]
+          `/app/backend/data/webui.db` (26 tables, 612 KiB); kept as `open-webui/rescue/000001-TIME-34e15a928502`
+          put it into the data folder: BIN/aidb restore open-webui --rescue 1
+          see what it holds:     BIN/aidb show open-webui/rescue/000001-TIME-34e15a928502
+    kept  open-webui/000001-TIME-switch  5 files, SIZE written, before this switch (what runs now keeps nothing when it stops)
+    aidb: the data of 1 guard is fit; this switch restarts open-webui
+    --- status 0
+    ");
+    let kept = switch.path("vault/open-webui/rescue");
+    assert_eq!(std::fs::read_dir(kept).unwrap().count(), 1);
+    // A dry run rescues nothing, and an ordinary switch leaves the layer to the hooks.
+    std::fs::remove_dir_all(switch.path("vault")).unwrap();
+    let _ = switch.gate("--dry-run").with(0);
+    switch.unit("old", Some(HOOKED));
+    let _ = switch.gate("").with(0);
+    assert!(!switch.path("vault/open-webui/rescue").exists());
+}
+
+/// Home Manager's own steps call Podman, whose first call of a boot removes what a power cut left.
+#[test]
+fn what_an_earlier_boot_left_is_rescued_first() {
+    let switch = Switch::new();
+    switch.is_running("none");
+    switch.layer("app/letter.txt", b"dear");
+    let mut command = switch.stack.command("aidb-precheck");
+    command.args(["check", "--at", "switch", "--from", "old", "--to", "new"]);
+    command.env("XDG_RUNTIME_DIR", switch.path("run"));
+    let first = switch.stack.ran(&mut command).with(0);
+    assert!(
+        first
+            .stdout
+            .starts_with("rescued open-webui/rescue/000001-"),
+        "{first}"
+    );
+    let second = switch.stack.ran(&mut command).with(0);
+    assert!(!second.stdout.contains("rescued"), "{second}");
 }
 
 #[test]
