@@ -4,6 +4,8 @@ mod alert;
 mod check;
 mod metrics;
 mod news;
+mod page;
+mod report;
 mod status;
 
 use std::process::ExitCode;
@@ -31,6 +33,8 @@ enum Verb {
     Check(check::Args),
     /// Print metrics in Prometheus' text format
     Metrics(metrics::Args),
+    /// Write a page: verdicts and next steps, curves, snapshots and runs over time
+    Report(report::Args),
     /// For OnFailure=: tell that a unit failed, why, and what to do
     Alert(alert::Args),
 }
@@ -48,6 +52,7 @@ fn main() -> ExitCode {
         Verb::Status => status::status(common, ui),
         Verb::Check(args) => check::check(common, args, ui),
         Verb::Metrics(args) => metrics::metrics(common, args, ui),
+        Verb::Report(args) => report::report(common, args, ui),
         Verb::Alert(args) => alert::alert(common, args, ui),
     })
 }

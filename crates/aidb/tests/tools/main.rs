@@ -18,6 +18,7 @@ mod held;
 mod history;
 mod killed;
 mod ledger;
+mod monitor;
 mod next_steps;
 mod odd_files;
 mod originals;
