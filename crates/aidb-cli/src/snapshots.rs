@@ -21,6 +21,8 @@ pub fn document(snapshot: &Snapshot) -> Value {
         "blocked_ms": summary.blocked_ms,
         "took_ms": summary.took_ms,
         "image": summary.pairing.image,
+        "image_digest": summary.pairing.image_digest,
+        "generation": summary.pairing.generation,
         "schema_revision": revision(snapshot),
     })
 }

@@ -26,6 +26,7 @@ pub mod look;
 pub mod memory;
 pub mod migrate;
 pub mod monitor;
+pub mod pairing;
 pub mod podman;
 pub mod priority;
 pub mod program;

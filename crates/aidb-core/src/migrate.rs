@@ -32,7 +32,6 @@ use crate::memory::Memory;
 use crate::stack::Stack;
 use crate::vault::Snapshot;
 use crate::vault::lock::{Lock, Mode};
-use crate::vault::manifest::Pairing;
 use crate::vault::restore::{self, in_use};
 use crate::vault::{prove, take};
 
@@ -342,13 +341,14 @@ fn snapshot(
     memory: &Memory,
     options: &Options,
 ) -> Result<Snapshot> {
+    let pairing = stack.pairing(guard);
     let taken = take::take(
         &stack.vault,
         &take::Request {
             guard,
             reason: "migrate",
             patience: options.patience,
-            pairing: Pairing::default(),
+            pairing,
             suspicious: None,
             invocation: None,
             until: None,

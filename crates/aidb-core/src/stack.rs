@@ -15,9 +15,11 @@ use crate::look::scan::{self, told};
 use crate::look::sqlite::Examiner;
 use crate::look::sqlite::disk;
 use crate::memory::{Memory, Seen, Standing};
+use crate::pairing;
 use crate::rename;
 use crate::settings::{Environment, Settings};
 use crate::systemd::UserManager;
+use crate::vault::manifest::Pairing;
 use crate::vault::retention::SeenAgain;
 use crate::vault::take::{self, nearest_existing};
 use crate::vault::{Archive, Snapshot, SnapshotName, Vault, archive};
@@ -189,6 +191,12 @@ impl Stack {
             what: why.clone(),
             hint: None,
         })
+    }
+
+    /// Returns what runs, or last ran, on a guard's data.
+    #[must_use]
+    pub fn pairing(&self, guard: &Guard) -> Pairing {
+        pairing::of(guard, &self.environment, self.ledger.as_ref().ok())
     }
 
     /// Returns everything that judging may remember about a guard.

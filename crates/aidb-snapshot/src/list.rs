@@ -39,7 +39,7 @@ pub fn list(common: &Common, args: &ListArgs, ui: &mut Ui) -> anyhow::Result<Ver
     };
     let now = Timestamp::now();
     let mut rows = vec![
-        ["SNAPSHOT", "TAKEN", "", "STATE", "SIZE", "ROWS"]
+        ["SNAPSHOT", "TAKEN", "", "STATE", "SIZE", "ROWS", "IMAGE"]
             .map(str::to_owned)
             .to_vec(),
     ];
@@ -68,6 +68,7 @@ pub fn list(common: &Common, args: &ListArgs, ui: &mut Ui) -> anyhow::Result<Ver
                 snapshots::state(&snapshot).to_owned(),
                 size(summary.size_bytes),
                 plain(&rows_told),
+                plain(short_image(summary.pairing.image.as_deref())),
             ]);
             documents.push(snapshots::document(&snapshot));
         }
@@ -78,14 +79,27 @@ pub fn list(common: &Common, args: &ListArgs, ui: &mut Ui) -> anyhow::Result<Ver
                 archive.id(),
                 taken_at.map(when).unwrap_or_default(),
                 taken_at.map(|at| ago(at, now)).unwrap_or_default(),
-                match head {
+                match &head {
                     Some(_) => snapshots::state_of_archive(&archive).to_owned(),
                     None => "damaged".to_owned(),
                 },
                 size(archive.size_bytes),
                 String::new(),
+                head.as_ref()
+                    .map(|h| plain(short_image(h.summary.pairing.image.as_deref())))
+                    .unwrap_or_default(),
             ]);
             documents.push(snapshots::archived(&archive));
+        }
+    }
+    // Where nothing is known of any image, there is nothing to tell.
+    if rows
+        .iter()
+        .skip(1)
+        .all(|row| row.last().is_none_or(String::is_empty))
+    {
+        for row in &mut rows {
+            row.pop();
         }
     }
     if ui.is_json() {
@@ -102,6 +116,11 @@ pub fn list(common: &Common, args: &ListArgs, ui: &mut Ui) -> anyhow::Result<Ver
     rescues::list(&stack, &names, now, ui);
     crate::restore::list_put_asides(&stack, &names, ui);
     Ok(Verdict::Pass)
+}
+
+/// Returns the last part of an image's name, with its tag.
+fn short_image(image: Option<&str>) -> &str {
+    image.map_or("", |i| i.rsplit('/').next().unwrap_or(i))
 }
 
 pub fn show(common: &Common, args: &ShowArgs, ui: &mut Ui) -> anyhow::Result<Verdict> {
@@ -137,6 +156,19 @@ pub fn show(common: &Common, args: &ShowArgs, ui: &mut Ui) -> anyhow::Result<Ver
             snapshots::revision(&snapshot).unwrap_or_default(),
         ),
         ("image", summary.pairing.image.clone().unwrap_or_default()),
+        (
+            "image digest",
+            summary.pairing.image_digest.clone().unwrap_or_default(),
+        ),
+        (
+            "generation",
+            summary
+                .pairing
+                .generation
+                .as_ref()
+                .map(|g| g.to_string_lossy().into_owned())
+                .unwrap_or_default(),
+        ),
         (
             "files",
             format!(

@@ -11,7 +11,6 @@ use aidb_core::judge::Verdict;
 use aidb_core::podman::{Podman, cgroups::Containers};
 use aidb_core::stack::Stack;
 use aidb_core::userns::{self, UserNamespace};
-use aidb_core::vault::manifest::Pairing;
 use aidb_core::vault::take::{self, Request, Taken};
 use anyhow::Context as _;
 
@@ -264,7 +263,7 @@ fn request<'a>(
         reason: &args.reason,
         patience: args.deadline,
         until: args.unproven.then(|| Instant::now() + args.deadline),
-        pairing: Pairing::default(),
+        pairing: stack.pairing(guard),
         suspicious: None,
         invocation: std::env::var("INVOCATION_ID")
             .ok()

@@ -336,7 +336,8 @@ fn keep(
         .iter()
         .find(|f| f.severity == Severity::Hold);
     let from = request.from.map(|f| Generation::at(f, &stack.environment));
-    let image = from.and_then(|f| image::of_unit(&f, guard));
+    let known = stack.pairing(guard);
+    let image = from.and_then(|f| image::of_unit(&f, guard)).or(known.image);
     let taken = take::take(
         &stack.vault,
         &take::Request {
@@ -346,7 +347,7 @@ fn keep(
             pairing: Pairing {
                 image,
                 generation: request.from.map(Path::to_owned),
-                ..Pairing::default()
+                ..known
             },
             suspicious: held.map(|f| f.what.clone()),
             invocation: None,

@@ -38,6 +38,8 @@ pub struct Stored {
     pub name: String,
     /// The id of its image.
     pub image_id: String,
+    /// The image as it was asked for, its name completed.
+    pub image_name: Option<String>,
     /// When it was made, as Podman wrote it (RFC 3339).
     pub created: String,
     /// Whether it goes with its layer when it ends.
@@ -56,6 +58,15 @@ struct Listed {
     layer: String,
     #[serde(default)]
     created: String,
+    /// Podman's own notes, JSON in a string.
+    #[serde(default)]
+    metadata: String,
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "kebab-case")]
+struct Notes {
+    image_name: Option<String>,
 }
 
 #[derive(Default, Deserialize)]
@@ -88,7 +99,8 @@ impl Storage {
                 .find_map(|file| read(Path::new(file)))
         };
         let options = mine.or_else(system).unwrap_or_default();
-        let is_root = rustix::process::geteuid().is_root();
+        // Inside the user namespace everybody is root; whose storage it is does not change by that.
+        let is_root = rustix::process::geteuid().is_root() && !crate::userns::is_inside();
         // The system's `graphroot` is root's; a user has her own even with the system's file.
         let named = options
             .graphroot
@@ -157,6 +169,10 @@ impl Storage {
                 name: c.names.into_iter().next().unwrap_or_default(),
                 id: c.id,
                 image_id: c.image,
+                image_name: serde_json::from_str::<Notes>(&c.metadata)
+                    .ok()
+                    .and_then(|notes| notes.image_name)
+                    .filter(|name| !name.is_empty()),
                 created: c.created,
                 is_volatile,
             })
@@ -187,6 +203,19 @@ impl Storage {
         serde_json::from_slice::<Config>(&text)
             .map(|config| config.mounts.into_iter().map(|m| m.destination).collect())
             .unwrap_or_default()
+    }
+
+    /// Returns the digest of an image's manifest, without calling Podman; `None` if it cannot be found.
+    #[must_use]
+    pub fn image_digest(&self, id: &str) -> Option<String> {
+        #[derive(Deserialize)]
+        struct Listed {
+            id: String,
+            digest: Option<String>,
+        }
+        let text = std::fs::read(self.root.join("overlay-images/images.json")).ok()?;
+        let images: Vec<Listed> = serde_json::from_slice(&text).ok()?;
+        images.into_iter().find(|i| i.id == id)?.digest
     }
 
     /// Returns the container of that name, without calling Podman.
