@@ -27,12 +27,24 @@ def revision_of(database):
     return database.execute("select version_num from alembic_version").fetchone()[0]
 
 
+def columns(database, table):
+    return {row[1]: row[2] for row in database.execute("select * from pragma_table_xinfo(?)", (table,))}
+
+
 def make_schema(database, first):
-    """Makes what is missing of the tables that this version has, in one transaction, as a migration does."""
+    """Makes what is missing of the tables and columns that this version has, in one transaction, as a migration does."""
     have = {name for (name,) in database.execute("select name from sqlite_master")}
-    for name, sql in first.execute("select name, sql from sqlite_master where sql is not null order by type = 'index'"):
-        if name not in have and not name.startswith("sqlite_"):
+    wanted = first.execute("select type, name, sql from sqlite_master where sql is not null order by type != 'table'")
+    for kind, name, sql in wanted:
+        if name.startswith("sqlite_"):
+            continue
+        if name not in have:
             database.execute(sql)
+        elif kind == "table":
+            old = columns(database, name)
+            for column, of_type in columns(first, name).items():
+                if column not in old:
+                    database.execute(f'alter table "{name}" add column "{column}" {of_type}')
     database.execute("delete from alembic_version")
     database.execute("insert into alembic_version values (?)", (revision_of(first),))
 

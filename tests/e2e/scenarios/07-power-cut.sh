@@ -24,7 +24,7 @@ as_alice 'for i in $(seq 400); do head -c 300000 /dev/urandom > ai/open-webui/up
 kept=$(told)
 guest 'aidb take open-webui' > "$said.take" 2>&1 &
 taking=$!
-eventually 20 'a take is under way' 'ls .local/share/aidb-vault/.staging/*'
+eventually 20 'a take is under way' 'find .local/share/aidb-vault/.staging -mindepth 1 -not -name .lock | grep .'
 machine_power_cut || failed 'the machine did not come back after the second cut'
 wait "$taking"
 rm -f "$said.take"
@@ -32,4 +32,4 @@ webui_up
 same 'the half-made snapshot is not one' "$kept" "$(told)"
 expect 'every snapshot is whole' 'aidb verify'
 expect 'the next take works' 'aidb take open-webui'
-expect 'and clears what the cut left' '! ls .local/share/aidb-vault/.staging/*'
+expect 'and clears what the cut left' '! find .local/share/aidb-vault/.staging -mindepth 1 -not -name .lock | grep .'

@@ -1,0 +1,41 @@
+# The incident: the data lies in the container's own layer. Without us a switch takes it; with us it is kept and restored
+fresh
+# The application writes where no volume is; in the volume lies what a failed first start left.
+webui_image 0.12.4 DATA=/app/data
+as_alice 'mkdir -p ai/open-webui && : > ai/open-webui/webui.db'
+as_alice 'generation before one-container --without-hooks; generation after one-container --without-hooks --edit "s/^Label=\(.*\)/Label=\1\nLabel=after=1/"'
+configuration one one-container
+configuration two one-container --edit 's/^Label=\(.*\)/Label=\1\nLabel=two=2/'
+written() { guest "podman exec open-webui python3 -c 'import sqlite3; print(sqlite3.connect(\"/app/data/webui.db\").execute(\"select count(*) from chat\").fetchone()[0])'"; }
+last_start() { guest "journalctl --user -b -o cat CONTAINER_ID_FULL=\$(cat /run/user/1000/podman-open-webui.cid) | sed -n 's/^application: up with \([0-9]*\) chats/\1/p'"; }
+
+as_alice 'switch generations/before'
+webui_up
+sleep 2
+same 'chats are written' yes "$([ "$(written)" -gt 5 ] && echo yes)"
+same 'the file in the volume is healthy to SQLite' ok "$(guest 'sqlite3 ai/open-webui/webui.db "pragma integrity_check"')"
+as_alice 'switch generations/after'
+webui_up
+same 'without us, a switch later, they are gone' 0 "$(last_start)"
+
+# The same again, with us. The gate keeps what this switch would take, too.
+sleep 2
+expect 'the switch that installs us keeps what is there now' 'switch generations/one'
+webui_up
+sleep 2
+chats=$(written)
+same 'chats are written, to the wrong place again' yes "$([ "$chats" -gt 5 ] && echo yes)"
+guest 'switch generations/two' > /dev/null 2>&1
+webui_up
+same 'the container is new, and empty' 0 "$(last_start)"
+shows 'that a database went with the container is said' 'layer.database' "journalctl --user -b -o cat; aidb list open-webui"
+command=$(guest "journalctl --user -b -o cat -t podman-open-webui | sed -n 's/^ *put it into the data folder: *//p' | tail -n 1")
+same 'with the command that brings it back' yes "$([ -n "$command" ] && echo yes)"
+expect 'it is in the vault' 'find .local/share/aidb-vault/open-webui/rescue -name webui.db | grep .'
+# The configuration is mended; the command that was printed puts the chats where they belong.
+as_alice "systemctl --user stop $webui"
+webui_image 0.12.4
+expect 'the command that was printed works' "$command"
+expect 'the application starts on it' "systemctl --user start $webui"
+webui_up
+same 'and every chat is back' yes "$([ "$(last_start)" -ge "$chats" ] && echo yes)"
