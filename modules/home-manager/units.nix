@@ -154,7 +154,7 @@ in
         Service = background // {
           Type = "oneshot";
           ExecStart = "${tools}/aidb-snapshot prove";
-          SuccessExitStatus = "4";
+          SuccessExitStatus = answered;
         };
       };
 
