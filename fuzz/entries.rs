@@ -3,7 +3,7 @@
 use std::path::Path;
 
 use aidb_core::discover::container_unit::{UnitFile, expand};
-use aidb_core::discover::volume::{parse_arguments, parse_mount, parse_volume};
+use aidb_core::discover::mount_lines::{parse_arguments, parse_mount, parse_volume};
 use aidb_core::look::sqlite::{Files, ReadAt, read};
 use aidb_core::settings::{Environment, read::parse};
 use aidb_core::vault::Manifest;

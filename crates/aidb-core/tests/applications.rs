@@ -17,6 +17,7 @@ use aidb_core::judge::{self, Finding, Occasion};
 use aidb_core::look::application::Terms;
 use aidb_core::look::observation::GuardObservation;
 use aidb_core::look::sqlite::Examiner;
+use aidb_core::look::tour::MOST_NAMES;
 use aidb_core::look::{Depth, Scratch, Way, Where, ollama, scan};
 use aidb_core::memory::{Baseline, Memory};
 use aidb_core::vault::Vault;
@@ -323,7 +324,7 @@ fn a_file_stands_where_mindsdb_keeps_a_folder() {
 fn a_tree_with_too_many_names_is_said_and_is_no_damage() {
     let folder = tempfile::tempdir().unwrap();
     aidb_testkit::ollama::build(folder.path());
-    for n in 0..100_100 {
+    for n in 0..=MOST_NAMES {
         std::fs::File::create(folder.path().join(format!("blobs/{n}"))).unwrap();
     }
     // What a manifest names is looked for by its name all the same.

@@ -4,7 +4,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
-use aidb_core::guard::Column;
+use aidb_core::look::sqlite::values::Wanted;
 use aidb_core::look::sqlite::{Depth, Examination, ExamineError, Examiner, Opened, Request};
 use rusqlite::Connection;
 
@@ -70,13 +70,14 @@ fn an_answer_larger_than_a_pipe_does_not_dead_lock() {
          INSERT INTO file SELECT printf('/app/backend/data/uploads/%050d', i) FROM n;",
     );
     let request = Request {
-        files: Some(Column {
+        wanted: vec![Wanted {
             table: "file".to_owned(),
-            column: "path".to_owned(),
-        }),
+            columns: vec!["path".to_owned()],
+        }],
         ..Request::default()
     };
-    assert_eq!(ask(&path, &request).unwrap().files.len(), 20_000);
+    let answer = ask(&path, &request).unwrap();
+    assert_eq!(answer.values["file"].rows.len(), 20_000);
 }
 
 #[test]

@@ -46,20 +46,11 @@ struct Say<'a> {
 
 impl Say<'_> {
     fn add(&mut self, id: FindingId, severity: Severity, what: String, evidence: Option<String>) {
-        let next = if self.case.occasion == Occasion::Proof {
-            Vec::new()
-        } else {
-            match severity {
-                Severity::Hold => self.case.ways_out(id),
-                Severity::Warn => self.bring_back(),
-                Severity::Info => Vec::new(),
-            }
-        };
-        self.findings.push(Finding {
-            evidence,
-            next,
-            ..self.case.finding(id, severity, what)
-        });
+        let mut finding = self.case.told(id, severity, what, evidence);
+        if severity == Severity::Warn && self.case.occasion != Occasion::Proof {
+            finding.next = self.bring_back();
+        }
+        self.findings.push(finding);
     }
 
     /// Returns the way back to the newest proven snapshot, if it holds this store.

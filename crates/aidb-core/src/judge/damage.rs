@@ -1,8 +1,8 @@
 //! Can it be read as what it is?
 
+use super::Case;
 use super::finding::{Finding, FindingId, Severity};
 use super::presence::{file_name, told_log};
-use super::{Case, Occasion};
 use crate::guard::{Damaged, Guard};
 use crate::look::observation::{Database, Form, Opened};
 
@@ -48,17 +48,8 @@ struct Say<'a> {
 
 impl Say<'_> {
     fn add(&mut self, id: FindingId, severity: Severity, what: String, evidence: Option<String>) {
-        let has_ways_out = severity == Severity::Hold && self.case.occasion != Occasion::Proof;
-        let next = if has_ways_out {
-            self.case.ways_out(id)
-        } else {
-            Vec::new()
-        };
-        self.findings.push(Finding {
-            evidence,
-            next,
-            ..self.case.finding(id, severity, what)
-        });
+        let finding = self.case.told(id, severity, what, evidence);
+        self.findings.push(finding);
     }
 
     /// Says what the main file is; returns whether it is a database.

@@ -135,6 +135,27 @@ impl Case<'_> {
         }
     }
 
+    /// Returns a finding about this store with its evidence, and the ways out if it holds. A snapshot that is to be
+    /// proven has none: what it shows decides whether it is one.
+    fn told(
+        &self,
+        id: FindingId,
+        severity: Severity,
+        what: String,
+        evidence: Option<String>,
+    ) -> Finding {
+        let has_ways_out = severity == Severity::Hold && self.occasion != Occasion::Proof;
+        Finding {
+            evidence,
+            next: if has_ways_out {
+                self.ways_out(id)
+            } else {
+                Vec::new()
+            },
+            ..self.finding(id, severity, what)
+        }
+    }
+
     /// Returns the ways out of a held finding: back to the newest proven snapshot, or past it once.
     fn ways_out(&self, id: FindingId) -> Vec<Step> {
         let name = self.guard.name.as_str();

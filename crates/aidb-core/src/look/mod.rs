@@ -12,6 +12,7 @@ pub mod scan;
 pub mod scratch;
 pub mod space;
 pub mod sqlite;
+mod super_journal;
 pub mod tour;
 pub mod unit;
 pub mod uploads;

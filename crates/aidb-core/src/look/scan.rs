@@ -19,6 +19,7 @@ use super::private::{self, Private};
 use super::scratch::Scratch;
 use super::sqlite::disk;
 use super::sqlite::{self, Class, Examination, Examiner, Request};
+use super::super_journal;
 use crate::capture::{Root, copy, pin::sidecar};
 use crate::error::Error;
 use crate::guard::{Guard, Store, StoreKind};
@@ -301,7 +302,7 @@ fn observe(
         return Ok(found);
     }
     if let (true, Some((name, begins_at))) = (found.journal.is_hot, &found.journal.super_journal)
-        && let Err(why) = settle_super_journal(path, name, *begins_at, way)
+        && let Err(why) = super_journal::settle(path, name, *begins_at, way.mount)
     {
         seen.could_not = Some(why);
         return Ok(found);
@@ -357,37 +358,6 @@ fn not_found_out(examination: &Examination) -> Option<String> {
     }
 }
 
-/// Makes the copy of a journal that names a super-journal mean here what the original means to its application: the
-/// name is a path as the container sees it, and where that does not exist SQLite takes the commit for done.
-fn settle_super_journal(path: &Path, name: &str, begins_at: u64, way: &Way) -> Result<(), String> {
-    let told = |why: &str| {
-        format!("an interrupted commit over several databases waits (`{name}`), and {why}")
-    };
-    let mapped = way
-        .mount
-        .and_then(|(mount, data)| Some(data.join(Path::new(name).strip_prefix(mount).ok()?)))
-        .ok_or_else(|| told("where its super-journal lies on the host is not known"))?;
-    match std::fs::symlink_metadata(&mapped) {
-        // It is not committed yet: without the name, SQLite rolls the copy back as the application would.
-        Ok(_) => {
-            let journal = File::options().write(true).open(sidecar(path, "-journal"));
-            journal
-                .and_then(|j| j.set_len(begins_at))
-                .map_err(|e| told(&format!("the copy cannot be settled: {e}")))
-        }
-        Err(e)
-            if e.kind() == std::io::ErrorKind::NotFound
-                && mapped.parent().is_some_and(Path::is_dir) =>
-        {
-            Ok(())
-        }
-        Err(e) => Err(told(&format!(
-            "`{}` cannot be looked at: {e}",
-            mapped.display()
-        ))),
-    }
-}
-
 fn request(store: &Store, way: &Way) -> Request {
     let contract = &store.contract;
     Request {
@@ -401,7 +371,6 @@ fn request(store: &Store, way: &Way) -> Request {
         count_rows: true,
         revision: contract.revision.clone(),
         identity: contract.identity.clone(),
-        files: None,
         wanted: application::wanted(store),
     }
 }

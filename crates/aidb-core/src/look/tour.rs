@@ -15,7 +15,7 @@ use serde::{Deserialize, Serialize};
 use crate::capture::Root;
 
 /// How many names are looked at in one store.
-pub const MOST_NAMES: u32 = 200_000;
+pub const MOST_NAMES: u32 = 110_000;
 /// How many bytes of one file of the application's own notes (JSON) are read.
 pub const MOST_FILE_BYTES: u64 = 4 << 20;
 /// How many bytes of such files are read in one store.

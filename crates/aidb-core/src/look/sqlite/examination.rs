@@ -35,8 +35,6 @@ pub struct Request {
     pub revision: Option<Column>,
     /// The rows that tell this database from another one.
     pub identity: Option<Identity>,
-    /// A column whose values are listed, up to 100,000.
-    pub files: Option<Column>,
     /// Of which tables which columns are to be told.
     #[serde(default)]
     pub wanted: Vec<Wanted>,
@@ -108,10 +106,6 @@ pub struct Examination {
     pub revision: Vec<String>,
     /// BLAKE3 of the identity of each of the eight oldest rows, in hexadecimal.
     pub identity: Vec<String>,
-    /// Values of the files column, without NULL.
-    pub files: Vec<String>,
-    /// Whether there were more than 100,000 of them.
-    pub files_cut: bool,
     /// Columns that were asked for and that their tables lack.
     pub missing_columns: Vec<String>,
     /// Foreign keys.
@@ -149,8 +143,6 @@ impl Examination {
             virtual_tables: Vec::new(),
             revision: Vec::new(),
             identity: Vec::new(),
-            files: Vec::new(),
-            files_cut: false,
             missing_columns: Vec::new(),
             foreign_keys: ForeignKeys::default(),
             user_version: None,

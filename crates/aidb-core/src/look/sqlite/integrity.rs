@@ -18,7 +18,6 @@ use super::source::ReadAt;
 use crate::guard::{Column, Identity};
 
 const MOST_MESSAGES: usize = 100;
-const MOST_FILES: usize = 100_000;
 const MOST_TABLES: usize = 10_000;
 const MOST_REVISIONS: usize = 5;
 const OLDEST_ROWS: usize = 8;
@@ -147,13 +146,10 @@ impl Answer {
         }
         // What is cheap and what the contract needs come before what may take all of the time.
         if let Some(column) = &request.revision {
-            self.found.revision = self.column(column, MOST_REVISIONS).0;
+            self.found.revision = self.column(column, MOST_REVISIONS);
         }
         if let Some(identity) = &request.identity {
             self.identity(identity);
-        }
-        if let Some(column) = &request.files {
-            (self.found.files, self.found.files_cut) = self.column(column, MOST_FILES);
         }
         if request.count_rows {
             self.count(&tables);
@@ -245,24 +241,17 @@ impl Answer {
             .any(|table| table.eq_ignore_ascii_case(name))
     }
 
-    /// Returns the values of a column of a real table, without NULL, and whether there were more.
-    fn column(&mut self, column: &Column, most: usize) -> (Vec<String>, bool) {
+    /// Returns the first values of a column of a real table, without NULL.
+    fn column(&mut self, column: &Column, most: usize) -> Vec<String> {
         if !self.is_table(&column.table) {
-            return (Vec::new(), false);
+            return Vec::new();
         }
         let (table, name) = (quote(&column.table), quote(&column.column));
         let sql = format!("SELECT {table}.{name} FROM main.{table} WHERE {table}.{name} NOT NULL");
-        let result = self.rows(&sql, most + 1, |row| Ok(text(row.get_ref(0)?)));
+        let result = self.rows(&sql, most, |row| Ok(text(row.get_ref(0)?)));
         let doing = format!("{}.{}", column.table, column.column);
-        let mut values: Vec<String> = self
-            .note(&doing, result)
-            .unwrap_or_default()
-            .into_iter()
-            .flatten()
-            .collect();
-        let cut = values.len() > most;
-        values.truncate(most);
-        (values, cut)
+        let values = self.note(&doing, result).unwrap_or_default();
+        values.into_iter().flatten().collect()
     }
 
     fn identity(&mut self, identity: &Identity) {

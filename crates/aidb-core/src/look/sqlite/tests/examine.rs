@@ -48,7 +48,6 @@ fn a_healthy_database_is_counted_and_told_apart() {
             column: "id".to_owned(),
             oldest_by: "created_at".to_owned(),
         }),
-        files: Some(column("user", "id")),
         ..full()
     };
     let found = examine(&bench.path(), &request);
@@ -63,7 +62,6 @@ fn a_healthy_database_is_counted_and_told_apart() {
         found.identity,
         [b"a", b"b"].map(|id| blake3::hash(id).to_hex().to_string())
     );
-    assert_eq!(found.files, ["b", "a"]);
     assert_eq!(
         (found.user_version, found.application_id),
         (Some(-5), Some(77))
@@ -78,11 +76,10 @@ fn a_column_that_is_not_there_is_not_its_own_name() {
     bench.closed("CREATE TABLE user(id); INSERT INTO user VALUES (1);");
     let request = Request {
         revision: Some(column("user", "version_num")),
-        files: Some(column("nowhere", "path")),
         ..Request::default()
     };
     let found = examine(&bench.path(), &request);
-    assert!(found.revision.is_empty() && found.files.is_empty() && found.errors.is_empty());
+    assert!(found.revision.is_empty() && found.errors.is_empty());
     assert_eq!(found.missing_columns, ["user.version_num"]);
 }
 
