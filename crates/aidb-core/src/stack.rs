@@ -284,6 +284,13 @@ impl Stack {
         let _ = ledger.forget_snapshots(&guard.name, gone);
     }
 
+    /// Returns when the data was last found as a snapshot holds it, and which; none that is known of, else.
+    #[must_use]
+    pub fn last_seen(&self, guard: &Guard) -> Option<(SnapshotName, Timestamp)> {
+        let ledger = self.ledger.as_ref().ok()?;
+        ledger.last_seen(&guard.name).ok().flatten()
+    }
+
     /// Notes what taking a snapshot found out. That nothing can be remembered is no reason to fail.
     pub fn note_taken(&mut self, guard: &Guard, taken: &take::Taken) {
         let Ok(ledger) = &mut self.ledger else { return };

@@ -237,31 +237,30 @@ fn database_in_layer(guard: &Guard, layer: &Layer) -> Option<Finding> {
 }
 
 fn writes(guard: &Guard, layer: &Layer) -> Option<Finding> {
-    if layer.files.is_empty() && layer.open.is_empty() {
+    if layer.files == 0 && layer.open.is_empty() {
         return None;
     }
-    let is_much = layer.size_bytes.is_some_and(|s| s >= MUCH);
+    let is_much = layer.size_bytes >= MUCH;
     let severity = if is_much {
         Severity::Warn
     } else {
         Severity::Info
     };
-    let files = if layer.files.is_empty() {
-        &layer.open
-    } else {
-        &layer.files
-    };
-    let size = layer
-        .size_bytes
-        .map(|s| format!("{} MiB: ", s.div_ceil(1 << 20)))
-        .unwrap_or_default();
+    let mut told = vec![format!(
+        "{} files, {} MiB",
+        layer.files,
+        layer.size_bytes.div_ceil(1 << 20)
+    )];
+    if !layer.open.is_empty() {
+        told.push(format!("open for writing: {}", listed(&layer.open)));
+    }
     let next = if is_much {
         vec![Step::new("keep it", &["rescue", &guard.name])]
     } else {
         Vec::new()
     };
     Some(Finding {
-        evidence: Some(format!("{size}{}", listed(files))),
+        evidence: Some(told.join("; ")),
         next,
         ..Finding::of_guard(
             FindingId::LayerWrites,
@@ -455,8 +454,8 @@ mod tests {
     fn a_database_in_the_layer_is_said_and_other_writes_only_when_they_are_many() {
         let layer = |databases: &[&str], size| Facts {
             layer: Some(Layer {
-                files: vec!["/app/a".into(), "/app/b".into()],
-                size_bytes: Some(size),
+                files: 2,
+                size_bytes: size,
                 databases: databases.iter().map(PathBuf::from).collect(),
                 ..Layer::default()
             }),

@@ -11,7 +11,7 @@ use std::path::{Path, PathBuf};
 use rustix::fs::{AtFlags, CWD, FileType, Mode, OFlags, ResolveFlags, openat, openat2, statat};
 
 use crate::guard::Guard;
-use crate::podman::{Container, Diff};
+use crate::podman::Container;
 
 /// What a container sees at a guard's data path, compared with the folder on the host.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -29,13 +29,13 @@ pub enum MountProof {
 /// What a container wrote to its own layer, noise left out.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Layer {
-    /// The files, as the container names them.
-    pub files: Vec<PathBuf>,
-    /// Their sizes added up; `None` if that was not found out.
-    pub size_bytes: Option<u64>,
-    /// Which of them are databases.
+    /// Number of regular files.
+    pub files: u64,
+    /// Their sizes added up.
+    pub size_bytes: u64,
+    /// Databases, by their first bytes or, of open files, by their names; as the container names them.
     pub databases: Vec<PathBuf>,
-    /// Which of them the application has open for writing now.
+    /// What the application has open there for writing now.
     pub open: Vec<PathBuf>,
     /// Why not everything could be looked at, if that is so.
     pub unknown: Option<String>,
@@ -192,92 +192,6 @@ fn processes(container: &Container, pid: u32) -> Vec<u32> {
     if found.is_empty() { vec![pid] } else { found }
 }
 
-/// Returns what a container wrote to its own layer: the names that Podman tells, without what every container writes,
-/// with sizes and headers as far as this user may see them.
-#[must_use]
-pub fn written(container: &Container, diff: &Diff) -> Layer {
-    let mut names: Vec<&PathBuf> = diff.added.iter().chain(&diff.changed).collect();
-    names.sort();
-    // A folder stands before what is in it.
-    let is_around = |(a, b): (&&PathBuf, &&PathBuf)| b.starts_with(a);
-    let around: BTreeSet<&PathBuf> = names
-        .iter()
-        .zip(names.iter().skip(1))
-        .filter(|pair| is_around((pair.0, pair.1)))
-        .map(|(a, _)| *a)
-        .collect();
-    let is_mount = |path: &Path| {
-        container
-            .mounts
-            .iter()
-            .any(|m| m.destination.starts_with(path))
-    };
-    let files = names
-        .into_iter()
-        .filter(|p| !around.contains(p) && !is_noise(p) && !is_mount(p));
-    let mut layer = Layer::default();
-    let mut size = container.upper.as_ref().map(|_| 0);
-    for file in files {
-        let on_host = container
-            .upper
-            .as_ref()
-            .map(|upper| upper.join(file.strip_prefix("/").unwrap_or(file)));
-        let metadata = on_host.as_ref().map(|p| p.symlink_metadata());
-        match metadata {
-            Some(Ok(metadata)) if metadata.is_dir() => continue,
-            Some(Ok(metadata)) => size = size.map(|s: u64| s + metadata.len()),
-            _ => size = None,
-        }
-        let is_database = on_host.as_deref().and_then(has_sqlite_header);
-        if is_database.unwrap_or_else(|| is_named_like_a_database(file)) {
-            layer.databases.push(file.clone());
-        }
-        layer.files.push(file.clone());
-    }
-    layer.size_bytes = size;
-    layer
-}
-
-/// Returns whether a file begins as an SQLite database does; `None` if it may not be read.
-fn has_sqlite_header(path: &Path) -> Option<bool> {
-    use std::io::Read as _;
-    let flags = OFlags::RDONLY | OFlags::NOFOLLOW | OFlags::NONBLOCK | OFlags::CLOEXEC;
-    let file = openat(CWD, path, flags, Mode::empty()).ok()?;
-    let mut head = [0; 16];
-    let read = std::fs::File::from(file).read_exact(&mut head);
-    Some(read.is_ok() && head == *b"SQLite format 3\0")
-}
-
-/// What every container writes, or what nobody misses: names of the first folders, or of any.
-fn is_noise(path: &Path) -> bool {
-    const BELOW: [&str; 12] = [
-        "/tmp",
-        "/run",
-        "/dev",
-        "/proc",
-        "/sys",
-        "/var/run",
-        "/var/tmp",
-        "/var/cache",
-        "/var/log",
-        "/var/lock",
-        "/root/.cache",
-        "/etc/mtab",
-    ];
-    let name = path
-        .file_name()
-        .map(|n| n.to_string_lossy())
-        .unwrap_or_default();
-    BELOW.iter().any(|folder| path.starts_with(folder))
-        || path == Path::new("/etc")
-        || path
-            .components()
-            .any(|c| c.as_os_str() == "__pycache__" || c.as_os_str() == ".cache")
-        || [".pyc", ".pid", ".lock", ".log"]
-            .iter()
-            .any(|end| name.ends_with(end))
-}
-
 /// Returns whether a file, by its name, is likely a database: its bytes may not be readable for us.
 #[must_use]
 pub fn is_named_like_a_database(path: &Path) -> bool {
@@ -421,46 +335,6 @@ mod tests {
         drop(written);
         let _read = std::fs::File::open(&path).unwrap();
         assert!(!open_in_layer(&container).contains(&path));
-    }
-
-    #[test]
-    fn what_was_written_is_told_without_noise_and_databases_by_their_headers() {
-        let upper = tempfile::tempdir().unwrap();
-        let write = |name: &str, content: &[u8]| {
-            let path = upper.path().join(name);
-            std::fs::create_dir_all(path.parent().unwrap()).unwrap();
-            std::fs::write(path, content).unwrap();
-        };
-        write("app/state", b"SQLite format 3\0 and more");
-        write("app/notes.db", b"no database, whatever its name");
-        write("tmp/x", b"x");
-        let mut container = container(&[(Path::new("/h"), "/app/data")]);
-        container.upper = Some(upper.path().to_owned());
-        let diff = Diff {
-            added: [
-                "/app/state",
-                "/app/notes.db",
-                "/tmp/x",
-                "/app/data",
-                "/app/a.pyc",
-            ]
-            .map(PathBuf::from)
-            .to_vec(),
-            changed: ["/app", "/etc", "/tmp"].map(PathBuf::from).to_vec(),
-            deleted: Vec::new(),
-        };
-        let layer = written(&container, &diff);
-        assert_eq!(
-            layer.files,
-            ["/app/notes.db", "/app/state"].map(PathBuf::from)
-        );
-        assert_eq!(layer.databases, [PathBuf::from("/app/state")]);
-        assert_eq!(layer.size_bytes, Some(25 + 30));
-        // Without the folder, names have to do.
-        container.upper = None;
-        let layer = written(&container, &diff);
-        assert_eq!(layer.databases, [PathBuf::from("/app/notes.db")]);
-        assert_eq!(layer.size_bytes, None);
     }
 
     #[test]

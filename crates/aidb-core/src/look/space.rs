@@ -3,6 +3,7 @@
 use std::path::Path;
 
 use crate::vault::restore::mounts;
+use crate::vault::space::floor_bytes;
 
 /// The room on a filesystem, as an ordinary user has it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -11,6 +12,8 @@ pub struct Space {
     pub free_bytes: u64,
     /// What there is in all, bytes.
     pub total_bytes: u64,
+    /// What is to stay free, bytes.
+    pub floor_bytes: u64,
 }
 
 /// Returns the room where `path`, or the closest folder above it that exists, lies.
@@ -20,6 +23,7 @@ pub fn space(path: &Path) -> Option<Space> {
     Some(Space {
         free_bytes: stat.f_bavail.saturating_mul(stat.f_frsize),
         total_bytes: stat.f_blocks.saturating_mul(stat.f_frsize),
+        floor_bytes: floor_bytes(&stat),
     })
 }
 

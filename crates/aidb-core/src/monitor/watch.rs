@@ -1,9 +1,9 @@
 //! One look at a guard and everything around it: data, snapshots, container; noted in the ledger and judged.
 //!
-//! Gentle: one question to systemd for all units, one to Podman for each container (and one more for what it wrote), each
-//! with a deadline. What cannot be asked is said, and nothing is concluded from it.
+//! Gentle: one question to systemd for all units, one to Podman for each container, each with a deadline. What cannot be asked is said, and nothing is concluded from it.
 
 use std::collections::BTreeMap;
+use std::path::Path;
 use std::time::Duration;
 
 use jiff::Timestamp;
@@ -16,14 +16,13 @@ use crate::judge::container::{Facts, Presence};
 use crate::judge::snapshots::Kept;
 use crate::judge::{self, Finding, FindingId, Occasion, Severity, Verdict};
 use crate::ledger::{Incarnation, Ledger, Measurement, Running, Sighting};
-use crate::look::container::{
-    Layer, is_named_like_a_database, mount_proof, open_in_layer, written,
-};
+use crate::look::container::{Layer, is_named_like_a_database, mount_proof, open_in_layer};
 use crate::look::scan::told;
 use crate::look::unit::{self, UnitState};
 use crate::look::{Depth, space};
 use crate::podman::{Container, Podman};
 use crate::report::GuardReport;
+use crate::rescue;
 use crate::stack::Stack;
 
 /// How long each program may take.
@@ -190,7 +189,7 @@ impl Watch {
         }
         facts.presence = Presence::Running;
         facts.mount = guard.mount.as_ref().map(|_| mount_proof(&container, guard));
-        facts.layer = Some(self.layer(&container));
+        facts.layer = Some(layer(stack, guard, &container));
         if let Ok(ledger) = stack.ledger() {
             let _ = note_running(ledger, &container, &self.boot, self.now);
             facts.runs = ledger.incarnations(&guard.container).unwrap_or_default();
@@ -240,27 +239,33 @@ impl Watch {
             ..facts
         }
     }
+}
 
-    /// Asks what the container wrote to its own layer.
-    fn layer(&self, container: &Container) -> Layer {
-        let diff = match &self.podman {
-            Ok(podman) => podman.diff(&container.id).map_err(|e| told(&e)),
-            Err(why) => Err(why.clone()),
-        };
-        let mut layer = match diff {
-            Ok(diff) => written(container, &diff),
-            Err(why) => Layer {
-                unknown: Some(why),
+/// Looks at what the guard's container wrote to its own layer, in the folder where it lies.
+fn layer(stack: &Stack, guard: &Guard, container: &Container) -> Layer {
+    let look = rescue::look(&stack.settings, &stack.environment, guard, PATIENCE);
+    let mut layer = match look {
+        Ok(look) => {
+            let look = look.unwrap_or_default();
+            let inside = |d: &rescue::Database| Path::new("/").join(d.path.as_path());
+            Layer {
+                files: look.files,
+                size_bytes: look.size_bytes,
+                databases: look.databases.iter().map(inside).collect(),
                 ..Layer::default()
-            },
-        };
-        layer.open = open_in_layer(container).into_iter().collect();
-        let open = layer.open.iter().filter(|f| is_named_like_a_database(f));
-        layer.databases.extend(open.cloned());
-        layer.databases.sort();
-        layer.databases.dedup();
-        layer
-    }
+            }
+        }
+        Err(e) => Layer {
+            unknown: Some(told(&e)),
+            ..Layer::default()
+        },
+    };
+    layer.open = open_in_layer(container).into_iter().collect();
+    let open = layer.open.iter().filter(|f| is_named_like_a_database(f));
+    layer.databases.extend(open.cloned());
+    layer.databases.sort();
+    layer.databases.dedup();
+    layer
 }
 
 /// Notes in the ledger that a container runs.
@@ -326,6 +331,14 @@ fn kept(stack: &Stack, guard: &Guard, now: Timestamp) -> Kept {
     };
     if let Err(e) = read() {
         kept.unknown = Some(told(&e));
+    }
+    // A capture that found nothing new made no snapshot: the newest one is as good as of then.
+    let again = stack.last_seen(guard);
+    if let (Some((newest, at)), Some((name, again))) = (kept.good.last_mut(), again)
+        && *newest == format!("{}/{name}", guard.name)
+        && again <= now
+    {
+        *at = (*at).max(again);
     }
     kept
 }

@@ -151,7 +151,6 @@ struct World {
     /// The container's id, or that there is none.
     container: Option<&'static str>,
     source: PathBuf,
-    added: &'static str,
     unit: &'static str,
     podman_fails: bool,
 }
@@ -160,6 +159,20 @@ impl World {
     fn new() -> Self {
         let stack = kept();
         with_ears(&stack);
+        let place = |name: &str| stack.home().join(name);
+        std::fs::create_dir_all(place(".config/containers")).unwrap();
+        let storage = place("storage");
+        let settings = format!(
+            "[storage]\ndriver = \"overlay\"\ngraphroot = \"{}\"\n",
+            storage.display()
+        );
+        std::fs::write(place(".config/containers/storage.conf"), settings).unwrap();
+        std::fs::create_dir_all(storage.join("overlay-containers")).unwrap();
+        let listed =
+            json!([{ "id": "aaaa", "names": ["open-webui"], "image": "x", "layer": "f53c" }]);
+        let list = storage.join("overlay-containers/volatile-containers.json");
+        std::fs::write(list, listed.to_string()).unwrap();
+        std::fs::create_dir_all(storage.join("overlay/f53c/diff/etc")).unwrap();
         let source = stack.data();
         let unit = "podman-open-webui.service";
         set(&stack, |s| s["guards"]["open-webui"]["unit"] = json!(unit));
@@ -167,10 +180,14 @@ impl World {
             stack,
             container: Some("aaaa"),
             source,
-            added: "",
             unit: "active",
             podman_fails: false,
         }
+    }
+
+    /// Returns the folder of the container's own layer.
+    fn layer(&self) -> PathBuf {
+        self.stack.home().join("storage/overlay/f53c/diff")
     }
 
     /// Looks; returns what was told.
@@ -186,8 +203,7 @@ impl World {
         } else if self.container.is_none() {
             "[ \"$2\" = exists ] && exit 1; echo 'no such container' >&2; exit 125".to_owned()
         } else {
-            let diff = json!({ "changed": ["/etc"], "added": [self.added] });
-            format!("if [ \"$1\" = diff ]; then echo '{diff}'; else echo '{container}'; fi")
+            format!("echo '{container}'")
         };
         script(&place("podman"), &podman);
         let states = format!(
@@ -250,8 +266,12 @@ fn each_alert_is_told_once_for_its_cause() {
         ),
         (
             "layer.database",
-            |w| w.added = "/app/other/webui.db",
-            |w| w.added = "",
+            |w| {
+                let folder = w.layer().join("app/other");
+                std::fs::create_dir_all(&folder).unwrap();
+                std::fs::copy(w.stack.data().join("webui.db"), folder.join("webui.db")).unwrap();
+            },
+            |w| std::fs::remove_dir_all(w.layer().join("app")).unwrap(),
         ),
         (
             "sqlite.not-sqlite",
