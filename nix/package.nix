@@ -22,16 +22,22 @@ rustPlatform.buildRustPackage {
 
   src = lib.fileset.toSource {
     inherit root;
-    # A change of a module or of a text builds nothing again.
-    fileset = lib.fileset.unions [
-      ../Cargo.toml
-      ../Cargo.lock
-      ../clippy.toml
-      ../crates
-      ../nix/cases.json
-      ../nix/catalog.json
-      ../tests/fixtures
-    ];
+    # A change of a module or of a text builds nothing again; tests read some.
+    fileset = lib.fileset.unions (
+      [
+        ../Cargo.toml
+        ../Cargo.lock
+        ../clippy.toml
+        ../crates
+        ../nix/catalog.json
+        ../tests/fixtures
+      ]
+      ++ lib.optionals doCheck [
+        ../README.md
+        ../nix/cases.json
+        ../tests/nix/golden
+      ]
+    );
   };
 
   cargoLock.lockFile = ../Cargo.lock;
@@ -41,6 +47,8 @@ rustPlatform.buildRustPackage {
     "--no-fail-fast"
   ];
   inherit doCheck;
+  # What the tests build is thrown away: nothing of it need be small or fast.
+  buildType = if doCheck then "debug" else "release";
   # Nix lets no builder set the setgid bit, which these give to a folder to see it come back. `cargo test` runs them.
   checkFlags = lib.optionals doCheck [
     "--skip=vault::restore::tests::a_tree_with_everything_comes_back_as_it_was_and_undo_brings_the_other_one_back"
