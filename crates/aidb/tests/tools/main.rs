@@ -33,6 +33,7 @@ mod snapshots;
 mod sub_uids;
 mod together;
 mod two_runs;
+mod units;
 mod untouched;
 
 use aidb_testkit::Stack;
