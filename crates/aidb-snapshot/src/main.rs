@@ -2,6 +2,7 @@
 
 mod archive;
 mod choose;
+mod diff;
 mod list;
 mod port;
 mod prove;
@@ -40,6 +41,10 @@ enum Verb {
     List(list::ListArgs),
     /// Show one snapshot
     Show(list::ShowArgs),
+    /// Tell what changed between two snapshots, or since one
+    ///
+    /// Files with their sizes, and the rows of each table. The present data is looked at without touching it.
+    Diff(diff::Args),
     /// Compare snapshots with their manifests
     Verify(verify::Args),
     /// Bring a snapshot back; what is there now is kept aside
@@ -75,6 +80,7 @@ fn main() -> ExitCode {
         Verb::Prove(args) => prove::prove(common, args, ui),
         Verb::List(args) => list::list(common, args, ui),
         Verb::Show(args) => list::show(common, args, ui),
+        Verb::Diff(args) => diff::diff(common, args, ui),
         Verb::Verify(args) => verify::verify(common, args, ui),
         Verb::Restore(args) => restore::restore(common, args, ui),
         Verb::Undo(args) => restore::undo(common, args, ui),

@@ -3,6 +3,7 @@
 pub mod applications;
 pub mod container;
 pub mod contract;
+pub mod copies;
 pub mod damage;
 pub mod drift;
 pub mod finding;

@@ -1,6 +1,8 @@
 //! The vault: the folder of snapshots. Who may write where is said in `layout`.
 
 pub mod archive;
+pub mod copies;
+pub mod diff;
 pub mod head;
 pub mod layout;
 pub mod lock;

@@ -16,7 +16,7 @@ use crate::capture::copy::read_up_to;
 use crate::capture::pin::sidecar;
 use crate::error::{IoContext as _, Result};
 use crate::look::scan::database_file;
-use crate::progress::{Progress, Work};
+use crate::progress::{Progress, Silent, Work};
 
 /// The unit in which files are read.
 const READ_BYTES: usize = 1 << 20;
@@ -86,6 +86,11 @@ impl Reading {
 
 fn lock<T>(mutex: &Mutex<T>) -> std::sync::MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+/// Returns the BLAKE3 of a file's content, hexadecimal.
+pub fn hash(file: &File) -> std::io::Result<String> {
+    hash_open(file, false, &Work::begin(&Silent, "", 0))
 }
 
 fn hash_open(file: &File, from_disk: bool, work: &Work<'_>) -> std::io::Result<String> {

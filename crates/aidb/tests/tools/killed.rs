@@ -9,7 +9,7 @@ use rustix::process::{Pid, Signal, kill_process};
 use crate::{LARGE, with};
 
 /// Starts a run, and ends it after a while. The moment is left to chance on purpose: every one must do.
-fn interrupted(stack: &Stack, line: &str, after: Duration, signal: Signal) {
+pub fn interrupted(stack: &Stack, line: &str, after: Duration, signal: Signal) {
     let mut words = line.split(' ');
     let mut command = stack.command(words.next().unwrap());
     let mut child = command

@@ -7,6 +7,7 @@
 )]
 
 mod application;
+mod archived;
 mod bad_folder;
 mod bad_settings;
 mod discovered;
@@ -16,6 +17,7 @@ mod gate;
 mod generated;
 mod held;
 mod history;
+mod hostile_archive;
 mod killed;
 mod ledger;
 mod monitor;

@@ -17,6 +17,7 @@ fn help_names_the_verbs() {
       check [GUARD...]             is the data fit?
       take [GUARD...]              keep a snapshot, and prove it
       list [GUARD...]              what is kept
+      diff SNAPSHOT [SNAPSHOT]     what changed between two snapshots, or since one
       restore GUARD                bring back the newest proven snapshot; what is there now is kept aside
       undo GUARD                   swap back what the last restore put aside
       verify [SNAPSHOT...]         does what was kept still equal its manifest?

@@ -290,7 +290,7 @@ fn runs(file: &File, length: u64) -> io::Result<Vec<(u64, u64)>> {
 
 /// Makes a header that of a file with holes if it has some, in the old GNU form, and returns the blocks in which its map
 /// goes on.
-fn set_sparse(header: &mut Header, runs: &[(u64, u64)], length: u64) -> Vec<u8> {
+pub(super) fn set_sparse(header: &mut Header, runs: &[(u64, u64)], length: u64) -> Vec<u8> {
     const IN_HEADER: usize = 4;
     const IN_BLOCK: usize = 21;
     let stored = runs.iter().map(|(_, length)| length).sum();

@@ -23,7 +23,7 @@ mod stage;
 mod staging;
 mod step;
 #[cfg(test)]
-mod tests;
+pub(in crate::vault) mod tests;
 mod undo;
 
 use std::path::{Path, PathBuf};

@@ -1,6 +1,6 @@
 //! Restores of real files: round trips, refusals, and every step failing or being the last.
 
-mod bench;
+pub mod bench;
 mod killed;
 mod mounts;
 
@@ -19,7 +19,7 @@ use crate::vault::restore::*;
 
 use self::bench::*;
 /// Every kind of entry that a snapshot keeps, with odd names, modes and times.
-fn fill_with_everything(data: &Path) {
+pub fn fill_with_everything(data: &Path) {
     put(data, "webui.db", "chats");
     put(data, "uploads/a b.pdf", "a");
     put(data, "read-only/file", "r");
