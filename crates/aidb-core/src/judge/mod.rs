@@ -3,7 +3,6 @@
 pub mod applications;
 pub mod container;
 pub mod contract;
-pub mod copies;
 pub mod damage;
 pub mod drift;
 pub mod finding;

@@ -303,6 +303,22 @@ pub fn boot() -> String {
 }
 
 /// Looks at what is kept of a guard: no more snapshots are opened than are needed to judge.
+/// Returns whether the vault, or an archive, which another disk may be mounted for, lies elsewhere than the data; `None` if
+/// it cannot be told.
+fn lies_elsewhere(stack: &Stack, guard: &Guard) -> Option<bool> {
+    let archives = stack.vault.archives(&guard.name).unwrap_or_default();
+    let sound = archives.into_iter().filter(|a| !a.damaged).map(|a| a.path);
+    let mut copies = sound.chain([stack.vault.root().to_owned()]);
+    let same = |path: &Path| space::is_same_filesystem(&guard.data, path);
+    // One that is elsewhere is enough; for the rest the vault's word counts.
+    let mut told = None;
+    copies.any(|path| {
+        told = same(&path).map(|same| !same);
+        told == Some(true)
+    });
+    told
+}
+
 fn kept(stack: &Stack, guard: &Guard, now: Timestamp) -> Kept {
     let mut kept = Kept {
         has_data: std::fs::read_dir(&guard.data)
@@ -311,7 +327,7 @@ fn kept(stack: &Stack, guard: &Guard, now: Timestamp) -> Kept {
         has_second_copy: if stack.settings.offsite {
             Some(true)
         } else {
-            space::is_same_filesystem(&guard.data, stack.vault.root()).map(|same| !same)
+            lies_elsewhere(stack, guard)
         },
         space: space::space(stack.vault.root()),
         ..Kept::default()

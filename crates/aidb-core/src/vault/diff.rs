@@ -11,7 +11,7 @@ use rustix::fs::{FileType, Stat};
 
 use super::archive::Archive;
 use super::layout::Snapshot;
-use super::manifest::{Entry, How, Kind, RelPath, Source};
+use super::manifest::{DatabaseSource, Entry, How, Kind, LogSource, RelPath, Source};
 use super::proof::Proof;
 use super::restore::put_aside::is_ours;
 use crate::capture::Root;
@@ -21,6 +21,7 @@ use crate::error::{Error, IoContext, Result};
 use crate::guard::Guard;
 use crate::look::observation::GuardObservation;
 use crate::look::scan::database_file;
+use crate::userns::IdMap;
 use crate::vault::verify;
 
 /// A file that was written so shortly before it was captured may have been written again in the same tick.
@@ -135,11 +136,12 @@ impl State {
             .iter()
             .flat_map(|main| ["-wal", "-shm", "-journal"].map(|suffix| sidecar(main, suffix)))
             .collect();
+        let ids = IdMap::of_this_process();
         let mut entries = Vec::new();
         for found in walk.found {
             let ours = found.path.iter().next().is_some_and(is_ours);
             if !ours && !companions.contains(&found.path) {
-                entries.push(entry(&root, &found.path, &found.stat)?);
+                entries.push(entry(&root, &ids, &found.path, &found.stat)?);
             }
         }
         let mut state = Self::new(entries, Timestamp::now(), None);
@@ -202,13 +204,13 @@ pub fn diff(before: &State, after: &State) -> Result<Diff> {
     for path in paths {
         let (old, new) = (before.entries.get(path), after.entries.get(path));
         let what = match (old, new) {
-            (Some(old), Some(new)) => match compare(before, old, after, new)? {
-                Some(what) => what,
-                None => {
+            (Some(old), Some(new)) => {
+                let Some(what) = compare(before, old, after, new)? else {
                     same += 1;
                     continue;
-                }
-            },
+                };
+                what
+            }
             (None, _) => Change::Added,
             (_, None) => Change::Removed,
         };
@@ -247,7 +249,7 @@ fn bytes(entry: &Entry) -> Option<u64> {
 fn compare(before: &State, old: &Entry, after: &State, new: &Entry) -> Result<Option<Change>> {
     let same = match (&old.kind, &new.kind) {
         (Kind::File { size_bytes: a, .. }, Kind::File { size_bytes: b, .. }) => {
-            a == b && same_content(before, old, after, new)?
+            same_source(before, old, new) || a == b && same_content(before, old, after, new)?
         }
         // Which of its names a file is kept under does not matter; what it holds is compared under one of them.
         (Kind::HardLink { .. }, Kind::HardLink { .. } | Kind::File { .. })
@@ -262,29 +264,30 @@ fn compare(before: &State, old: &Entry, after: &State, new: &Entry) -> Result<Op
     Ok((attributes(old) != attributes(new)).then_some(Change::Attributes))
 }
 
+/// Returns whether the second one is the very file that the first was captured from, and was not written to since; of a
+/// database its log too.
+fn same_source(before: &State, old: &Entry, new: &Entry) -> bool {
+    let (Kind::File { source: a, .. }, Kind::File { source: b, .. }) = (&old.kind, &new.kind)
+    else {
+        return false;
+    };
+    let newest = a.database.and_then(|d| d.log).map(|log| log.mtime_ns);
+    let newest = newest.unwrap_or(a.mtime_ns).max(a.mtime_ns);
+    let settled = before.at.as_nanosecond() - i128::from(newest) > SAME_TICK_NS;
+    let times = |s: &Source| (s.inode, s.mtime_ns, s.ctime_ns);
+    settled && a.inode != 0 && times(a) == times(b) && log_of(a) == log_of(b)
+}
+
+/// Returns the log of a database that holds something.
+fn log_of(source: &Source) -> Option<LogSource> {
+    source.database?.log.filter(|log| log.size_bytes > 0)
+}
+
 fn same_content(before: &State, old: &Entry, after: &State, new: &Entry) -> Result<bool> {
-    let (
-        Kind::File {
-            blake3: a,
-            source: from_a,
-            ..
-        },
-        Kind::File {
-            blake3: b,
-            source: from_b,
-            ..
-        },
-    ) = (&old.kind, &new.kind)
+    let (Kind::File { blake3: a, .. }, Kind::File { blake3: b, .. }) = (&old.kind, &new.kind)
     else {
         return Ok(false);
     };
-    if let (Some(a), Some(b)) = (a, b) {
-        return Ok(a == b);
-    }
-    let settled = before.at.as_nanosecond() - i128::from(from_a.mtime_ns) > SAME_TICK_NS;
-    if from_a == from_b && from_a.inode != 0 && settled {
-        return Ok(true);
-    }
     let hash = |state: &State, entry: &Entry, known: &Option<String>| match known {
         Some(known) => Ok(known.clone()),
         None => state.hash(entry.path.as_path()),
@@ -293,7 +296,7 @@ fn same_content(before: &State, old: &Entry, after: &State, new: &Entry) -> Resu
 }
 
 /// Returns a present file as a manifest would name it, but for its hash.
-fn entry(root: &Root, path: &Path, stat: &Stat) -> Result<Entry> {
+fn entry(root: &Root, ids: &IdMap, path: &Path, stat: &Stat) -> Result<Entry> {
     let kind = match FileType::from_raw_mode(stat.st_mode) {
         FileType::Directory => Kind::Folder,
         FileType::RegularFile => Kind::File {
@@ -304,6 +307,8 @@ fn entry(root: &Root, path: &Path, stat: &Stat) -> Result<Entry> {
                 inode: stat.st_ino,
                 mtime_ns: nanoseconds(stat.st_mtime, stat.st_mtime_nsec),
                 ctime_ns: nanoseconds(stat.st_ctime, stat.st_ctime_nsec),
+                size_bytes: u64::try_from(stat.st_size).ok(),
+                database: log(root, path)?,
             },
         },
         FileType::Symlink => {
@@ -318,15 +323,29 @@ fn entry(root: &Root, path: &Path, stat: &Stat) -> Result<Entry> {
         FileType::CharacterDevice => special("character-device"),
         FileType::Unknown => special("unknown"),
     };
+    let (uid, gid) = ids.to_container(stat.st_uid, stat.st_gid);
     Ok(Entry {
         path: path.into(),
         kind,
         mode: stat.st_mode & 0o7777,
-        uid: stat.st_uid,
-        gid: stat.st_gid,
+        uid,
+        gid,
         mtime_ns: nanoseconds(stat.st_mtime, stat.st_mtime_nsec),
         xattrs: Vec::new(),
     })
+}
+
+/// Returns the log beside a file, if there is one.
+fn log(root: &Root, path: &Path) -> Result<Option<DatabaseSource>> {
+    let path = sidecar(path, "-wal");
+    let stat = root.stat(&path).doing("look at", &path)?;
+    let log = stat.map(|stat| LogSource {
+        inode: stat.st_ino,
+        size_bytes: u64::try_from(stat.st_size).unwrap_or(0),
+        mtime_ns: nanoseconds(stat.st_mtime, stat.st_mtime_nsec),
+        ctime_ns: nanoseconds(stat.st_ctime, stat.st_ctime_nsec),
+    });
+    Ok(log.map(|log| DatabaseSource { log: Some(log) }))
 }
 
 fn special(what: &str) -> Kind {

@@ -1,7 +1,6 @@
 //! The vault: the folder of snapshots. Who may write where is said in `layout`.
 
 pub mod archive;
-pub mod copies;
 pub mod diff;
 pub mod head;
 pub mod layout;

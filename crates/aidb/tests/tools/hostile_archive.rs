@@ -118,7 +118,7 @@ const CASES: &[(&str, Change, &str)] = &[
             forge(m, |j| {
                 j["guard"] = json!("../../evil");
                 j["settings"]["name"] = json!("../../evil");
-            })
+            });
         },
         "names no guard",
     ),
@@ -152,7 +152,7 @@ const CASES: &[(&str, Change, &str)] = &[
                 file["path"] = json!("out/evil");
                 entries.insert(0, link);
                 entries.insert(1, file);
-            })
+            });
         },
         "lies in no folder of it",
     ),
@@ -171,7 +171,7 @@ const CASES: &[(&str, Change, &str)] = &[
             forge(m, |j| {
                 let entry = json!({ "path": "hard", "kind": "hard-link", "to": "/etc/passwd", "mode": 511, "uid": 0, "gid": 0, "mtime_ns": 0 });
                 j["entries"].as_array_mut().unwrap().push(entry);
-            })
+            });
         },
         "no file of it",
     ),
@@ -204,7 +204,7 @@ const CASES: &[(&str, Change, &str)] = &[
                 let entries = j["entries"].as_array_mut().unwrap();
                 let again = entries[0].clone();
                 entries.push(again);
-            })
+            });
         },
         "stands twice",
     ),
@@ -278,8 +278,8 @@ const CASES: &[(&str, Change, &str)] = &[
         "a number without end",
         |m| {
             forge(m, |j| {
-                entry_of(j, "webui.db")["size_bytes"] = json!(u64::MAX)
-            })
+                entry_of(j, "webui.db")["size_bytes"] = json!(u64::MAX);
+            });
         },
         "its files have no end",
     ),

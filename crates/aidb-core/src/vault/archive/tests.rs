@@ -132,6 +132,7 @@ fn a_snapshot_that_has_rotted_is_not_archived_and_nothing_is_left_behind() {
 #[test]
 fn a_snapshot_that_is_being_archived_is_not_pruned() {
     use crate::vault::lock::{Lock, Mode};
+    use crate::vault::retention::SeenAgain;
     let bench = bench();
     for sequence in 1..=3 {
         bench.put("note", &sequence.to_string());
@@ -146,7 +147,16 @@ fn a_snapshot_that_is_being_archived_is_not_pruned() {
     };
     let oldest = bench.vault.snapshots("open-webui").unwrap().remove(0);
     let reading = Lock::snapshot(&oldest.path, Mode::Shared).unwrap();
-    let prune = || crate::vault::prune::remove(&bench.vault, "open-webui", &keep, WAIT).unwrap();
+    let prune = || {
+        crate::vault::prune::remove(
+            &bench.vault,
+            "open-webui",
+            &keep,
+            &SeenAgain::default(),
+            WAIT,
+        )
+        .unwrap()
+    };
     assert_eq!(prune().len(), 1);
     assert!(oldest.path.exists());
     drop(reading);
@@ -248,7 +258,7 @@ fn lay_out(data: &Path, things: &[Thing]) {
         }
         let file = std::fs::File::create(&path).unwrap();
         let noise: Vec<u8> = (0..thing.size)
-            .map(|i| (i * (index + 7) / 13) as u8)
+            .map(|i| u8::try_from(i * (index + 7) / 13 % 256).unwrap())
             .collect();
         file.write_all_at(&noise, 0).unwrap();
         if thing.holes {
