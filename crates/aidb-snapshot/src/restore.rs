@@ -11,8 +11,10 @@ use aidb_core::guard::Guard;
 use aidb_core::judge::Verdict;
 use aidb_core::rescue;
 use aidb_core::stack::Stack;
+use aidb_core::userns::{self, UserNamespace};
 use aidb_core::vault::Snapshot;
 use aidb_core::vault::lock::{Lock, Mode};
+use aidb_core::vault::manifest::Numbering;
 use aidb_core::vault::restore::{self, Options, Plan, Restored, put_aside};
 use anyhow::Context as _;
 
@@ -127,7 +129,10 @@ pub fn restore(common: &Common, args: &RestoreArgs, ui: &mut Ui) -> anyhow::Resu
         let plans = all.iter().map(|ready| plan_one(ready, &args, ui));
         plans.collect::<anyhow::Result<Vec<_>>>()?
     } else {
-        restore_all(&mut stack, &all, &args, ui)?
+        match restore_all(&mut stack, &all, &args, ui)? {
+            Done::Here(documents) => documents,
+            Done::Inside(status) => return Ok(ui.end_with(status)),
+        }
     };
     if ui.is_json() {
         ui.document(&json!({ "schema": 1, "tool": "aidb-snapshot", "verdict": Verdict::Pass, "dry_run": args.dry_run,
@@ -208,12 +213,13 @@ fn restore_all(
     all: &[Ready],
     args: &RestoreArgs,
     ui: &Ui,
-) -> anyhow::Result<Vec<serde_json::Value>> {
+) -> anyhow::Result<Done> {
     if args.to.is_none() && !args.stop && all.len() > 1 {
         refuse_if_any_is_used(all)?;
     }
     let mut stopped: Vec<&Guard> = Vec::new();
     let mut documents = Vec::new();
+    let mut ended = None;
     let mut restore = || -> anyhow::Result<()> {
         if args.stop && args.to.is_none() {
             for ready in all {
@@ -226,6 +232,15 @@ fn restore_all(
                     stopped.push(&ready.guard);
                 }
             }
+        }
+        if let Some(namespace) = inside(stack, all, ui) {
+            // From there nobody can see who else uses a folder, nor ask the user manager.
+            if args.to.is_none() {
+                refuse_if_used(all)?;
+            }
+            let arguments = std::env::args_os().skip(1).filter(|a| a != "--stop");
+            ended = Some(namespace.run_again_with(arguments)?);
+            return Ok(());
         }
         for ready in all {
             let document = restore_one(stack, ready, args, ui).with_context(|| {
@@ -244,13 +259,70 @@ fn restore_all(
     for guard in &stopped {
         start(stack, guard, ui);
     }
-    if args.to.is_none() && outcome.is_ok() {
+    let is_done = outcome.is_ok() && ended.is_none_or(|status| status == 0);
+    if args.to.is_none() && is_done && !userns::is_inside() {
         let others = all.iter().map(|r| &r.guard);
         for guard in others.filter(|g| !stopped.iter().any(|s| s.name == g.name)) {
             units::start_again(stack, guard, ui);
         }
     }
-    outcome.map(|()| documents)
+    outcome.map(|()| ended.map_or(Done::Here(documents), Done::Inside))
+}
+
+/// How restores ended.
+enum Done {
+    /// Here, with what is told of each.
+    Here(Vec<serde_json::Value>),
+    /// In the container's user namespace, with this status; all is told already.
+    Inside(u8),
+}
+
+/// Returns the way into the container's user namespace if files of sub-uids come back, whose owners can be set only
+/// there. Where there is no way in, the files come back as the user's own, and that is told.
+fn inside(stack: &Stack, all: &[Ready], ui: &Ui) -> Option<UserNamespace> {
+    let own = (0, 0);
+    let of_others = |ready: &Ready| {
+        ready.snapshot.manifest().is_ok_and(|manifest| {
+            manifest.summary.numbering == Numbering::Container
+                && (manifest.entries.iter().any(|e| (e.uid, e.gid) != own)
+                    || manifest.root.is_some_and(|r| (r.uid, r.gid) != own))
+        })
+    };
+    if !userns::could_help() || !all.iter().any(of_others) {
+        return None;
+    }
+    match UserNamespace::find(&stack.settings.programs, &stack.environment) {
+        Ok(namespace) => Some(namespace),
+        Err(e) => {
+            ui.note(plain(&format!("warn  {e} [check.could-not]")));
+            None
+        }
+    }
+}
+
+/// Refuses before the first folder is touched if a process uses one.
+fn refuse_if_used(all: &[Ready]) -> anyhow::Result<()> {
+    let used: Vec<String> = all
+        .iter()
+        .filter_map(|r| {
+            let user = restore::in_use::users_of(&r.guard.data)
+                .into_iter()
+                .next()?;
+            Some(format!("`{}`: {user}", r.guard.name))
+        })
+        .collect();
+    refuse(&used)
+}
+
+fn refuse(used: &[String]) -> anyhow::Result<()> {
+    if used.is_empty() {
+        return Ok(());
+    }
+    Err(Error::CouldNot {
+        what: format!("in use, so nothing was restored: {}", used.join("; ")),
+        hint: Some("stop the containers first, or use `--stop`".into()),
+    }
+    .into())
 }
 
 /// Refuses before the first guard is touched if any is in use.
@@ -266,14 +338,7 @@ fn refuse_if_any_is_used(all: &[Ready]) -> anyhow::Result<()> {
                 .map(|user| format!("`{}`: {user}", ready.guard.name)),
         );
     }
-    if used.is_empty() {
-        return Ok(());
-    }
-    Err(Error::CouldNot {
-        what: format!("in use, so nothing was restored: {}", used.join("; ")),
-        hint: Some("stop the containers first, or use `--stop`".into()),
-    }
-    .into())
+    refuse(&used)
 }
 
 fn lock(stack: &Stack, guard: &Guard, args: &RestoreArgs) -> aidb_core::Result<Lock> {

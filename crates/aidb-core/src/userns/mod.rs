@@ -134,8 +134,16 @@ impl UserNamespace {
     /// # Errors
     /// [`Error::CouldNot`] if the namespace refused, or the program was killed.
     pub fn run_again(&self) -> Result<u8> {
+        self.run_again_with(std::env::args_os().skip(1))
+    }
+
+    /// Runs this very program inside with these arguments, as [`Self::run_again`] does with its own.
+    ///
+    /// # Errors
+    /// As [`Self::run_again`].
+    pub fn run_again_with(&self, arguments: impl Iterator<Item = OsString>) -> Result<u8> {
         let program = std::env::current_exe().doing("find", Path::new("/proc/self/exe"))?;
-        self.run(&program, std::env::args_os().skip(1))
+        self.run(&program, arguments)
     }
 
     fn run(&self, program: &Path, arguments: impl Iterator<Item = OsString>) -> Result<u8> {

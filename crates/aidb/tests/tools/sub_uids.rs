@@ -83,3 +83,34 @@ fn a_database_of_a_sub_uid_is_looked_at_inside_the_user_namespace() {
     let held = run(&stack, "aidb-precheck check --at start open-webui").with(1);
     assert!(held.stdout.contains("[sqlite.truncated]"), "{held}");
 }
+
+#[test]
+fn files_of_a_sub_uid_are_kept_and_come_back_with_their_owner() {
+    let Some(stack) = with_sub_uid() else { return };
+    let database = stack.data().join("webui.db");
+    let truth = std::fs::read(&database).unwrap();
+    // Without a range what is out of reach is a gap, and such a snapshot is never proven.
+    let outside = stack.run("aidb-snapshot take");
+    assert_ne!(outside.status, 0, "{outside}");
+    assert!(outside.stderr.contains("check.could-not"), "{outside}");
+
+    let taken = run(&stack, "aidb-snapshot take --json").with(0).json();
+    let id = taken["snapshots"][0]["id"].as_str().unwrap();
+    let kept = stack.vault().join(id);
+    let manifest = std::fs::read_to_string(kept.join("manifest.json")).unwrap();
+    let manifest: serde_json::Value = serde_json::from_str(&manifest).unwrap();
+    let entry = |path: &str| {
+        let entries = manifest["entries"].as_array().unwrap();
+        entries.iter().find(|e| e["path"] == path).unwrap().clone()
+    };
+    assert_eq!(entry("webui.db")["uid"], 999);
+    assert_eq!(entry("uploads")["uid"], 0);
+    // What is kept belongs to the user, so that nothing but restoring needs the namespace.
+    let _ = stack.run("aidb-snapshot verify").with(0);
+
+    std::fs::write(&database, "damaged").unwrap();
+    let _ = run(&stack, "aidb-snapshot restore open-webui").with(0);
+    assert!(std::fs::read(&database).unwrap() == truth);
+    let owner = std::os::unix::fs::MetadataExt::uid(&std::fs::metadata(&database).unwrap());
+    assert_eq!(owner, OF_THE_CONTAINER);
+}
