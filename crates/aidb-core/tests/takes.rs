@@ -76,9 +76,12 @@ fn where_nothing_differs_there_is_no_new_folder() {
     assert_eq!(again.snapshot.name, newest.name);
 }
 
+/// A change of the data folder, by what it is.
+type Change = (&'static str, fn(&Bench));
+
 #[test]
 fn every_kind_of_change_makes_a_new_snapshot() {
-    let changes: [(&str, fn(&Bench)); 9] = [
+    let changes: [Change; 9] = [
         ("a new file", |b| b.put("uploads/c", "c")),
         ("a file that is gone", |b| {
             std::fs::remove_file(b.data().join("uploads/a")).unwrap();
@@ -163,9 +166,7 @@ fn a_time_that_is_over_leaves_no_half_database_and_names_the_files_that_are_miss
 }
 
 fn blob(content: &str) -> String {
-    let hash = Sha256::digest(content);
-    let hex: String = hash.iter().map(|b| format!("{b:02x}")).collect();
-    format!("models/blobs/sha256-{hex}")
+    format!("models/blobs/sha256-{:x}", Sha256::digest(content))
 }
 
 #[test]

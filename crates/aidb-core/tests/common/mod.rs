@@ -102,7 +102,7 @@ impl Bench {
         guard
     }
 
-    fn request<'a>(&self, guard: &'a Guard, reason: &'a str) -> Request<'a> {
+    fn request<'a>(guard: &'a Guard, reason: &'a str) -> Request<'a> {
         Request {
             guard,
             reason,
@@ -124,7 +124,7 @@ impl Bench {
         let guard = self.guard_with_databases();
         let request = Request {
             until,
-            ..self.request(&guard, reason)
+            ..Self::request(&guard, reason)
         };
         take::take(&self.vault, &request)
     }
@@ -133,7 +133,7 @@ impl Bench {
         let guard = self.guard_with_databases();
         let request = Request {
             invocation: Some(invocation.into()),
-            ..self.request(&guard, "stop")
+            ..Self::request(&guard, "stop")
         };
         take::take(&self.vault, &request)
     }
