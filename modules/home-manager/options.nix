@@ -305,6 +305,25 @@ in
       };
     };
 
+    alert = {
+      desktop = unless types.bool "true" "Whether news are shown as notifications on the desktop." false;
+      command =
+        unless (types.nonEmptyListOf types.str) "none"
+          ''
+            A program (absolute) and its arguments, run when there is news; it reads one JSON document with `alerts`: what
+            happened (`event`), to which guard, why, and what to do next. What no way could tell is told at the next look.
+          ''
+          [
+            "/home/alice/bin/tell-me"
+            "--subject"
+            "aidb"
+          ];
+      quietHours =
+        unless (types.ints.between 0 8760) "24"
+          "For how many hours the return of something that was told is not told again; of a held start one hour at most."
+          6;
+    };
+
     archive = {
       enable = mkOption {
         type = types.bool;

@@ -47,23 +47,27 @@ let
       migrations = lib.mapAttrs (_: folder: "${folder}") guard.migrations;
     };
 
-  stack = lib.recursiveUpdate {
-    schema = 1;
-    inherit (cfg)
-      vault
-      state
-      keep
-      gate
-      ;
-    guards = lib.mapAttrs guardOf (lib.filterAttrs (_: guard: guard.enable) cfg.guards);
-    notGuarded = cfg.internal.notGuarded;
-    # A hook's PATH has almost nothing. `newuidmap` has privileges and is looked for in the system.
-    programs = {
-      systemctl = config.systemd.user.systemctlPath;
-      unshare = lib.getExe' pkgs.util-linux "unshare";
+  stack = lib.recursiveUpdate (
+    {
+      schema = 1;
+      inherit (cfg)
+        vault
+        state
+        keep
+        gate
+        ;
+      guards = lib.mapAttrs guardOf (lib.filterAttrs (_: guard: guard.enable) cfg.guards);
+      notGuarded = cfg.internal.notGuarded;
+      # A hook's PATH has almost nothing. `newuidmap` has privileges and is looked for in the system.
+      programs = {
+        systemctl = config.systemd.user.systemctlPath;
+        unshare = lib.getExe' pkgs.util-linux "unshare";
+      }
+      // lib.optionalAttrs podman.enable { podman = lib.getExe' podman.package "podman"; };
     }
-    // lib.optionalAttrs podman.enable { podman = lib.getExe' podman.package "podman"; };
-  } cfg.settings;
+    // written { alert = written cfg.alert; }
+    // lib.optionalAttrs cfg.offsite.enable { offsite = true; }
+  ) cfg.settings;
 
   # What does not fit is told when the configuration is built, by the tool that will read it.
   checked =

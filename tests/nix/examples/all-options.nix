@@ -52,6 +52,11 @@
       metrics = "~/metrics/aidb.prom";
       report = "/home/alice/my aidb.html";
     };
+    alert = {
+      desktop = false;
+      command = [ "/home/alice/bin/tell-me" ];
+      quietHours = 6;
+    };
     archive = {
       onCalendar = "monthly";
       readAll = false;

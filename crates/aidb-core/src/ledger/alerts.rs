@@ -30,6 +30,8 @@ impl Ledger {
                 let alert: Alert = serde_json::from_str(&document).ok()?;
                 Some(Alert {
                     id: Some(id),
+                    // A guard that was renamed took its rows along.
+                    guard: guard.to_owned(),
                     ..alert
                 })
             })
