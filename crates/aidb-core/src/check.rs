@@ -87,7 +87,15 @@ pub(crate) fn remember(
     findings: &[Finding],
 ) {
     stack.let_stand(guard, standing(guard, seen));
-    stack.remember(guard, healthy(seen, findings));
+    // A look that stands adds nothing to what is known, and writing that down would cost more than the look.
+    let stands = |name: &str| {
+        let mut stores = seen.stores.iter();
+        stores.any(|s| s.name == name && s.checked == Checked::Standing)
+    };
+    let news = healthy(seen, findings)
+        .into_iter()
+        .filter(|(name, _)| !stands(name));
+    stack.remember(guard, news);
 }
 
 /// Returns what a report says of each store.
