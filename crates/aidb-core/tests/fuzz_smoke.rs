@@ -6,8 +6,15 @@ mod entries;
 
 use aidb_core::vault::Manifest;
 
-/// How many changed seeds each entry gets.
+/// How many changed seeds each entry gets, and where the numbers begin: `AIDB_FUZZ_ROUNDS` and `AIDB_FUZZ_SEED` make a long
+/// run of another course.
 const ROUNDS: usize = 2000;
+const BEGIN: u64 = 0x005e_ed0f_a1db;
+
+fn asked<T: std::str::FromStr>(name: &str, otherwise: T) -> T {
+    let text = std::env::var(name).ok();
+    text.and_then(|t| t.parse().ok()).unwrap_or(otherwise)
+}
 
 /// A small generator of numbers (xorshift64): the same numbers in every run.
 struct Numbers(u64);
@@ -53,6 +60,10 @@ fn changed(seed: &[u8], numbers: &mut Numbers) -> Vec<u8> {
 
 #[test]
 fn every_entry_answers_whatever_the_bytes() {
+    let (rounds, begin) = (
+        asked("AIDB_FUZZ_ROUNDS", ROUNDS),
+        asked("AIDB_FUZZ_SEED", BEGIN),
+    );
     for (target, seeds) in entries::seeds() {
         let entry = match target {
             "sqlite" => entries::sqlite,
@@ -60,13 +71,13 @@ fn every_entry_answers_whatever_the_bytes() {
             "unit" => entries::unit,
             _ => entries::manifest,
         };
-        let mut numbers = Numbers(0x005e_ed0f_a1db);
+        let mut numbers = Numbers(begin);
         for seed in &seeds {
             entry(seed);
             let is_whole = target != "manifest" || serde_json::from_slice::<Manifest>(seed).is_ok();
             assert!(is_whole, "a seed that is not understood reaches nothing");
         }
-        for round in 0..ROUNDS {
+        for round in 0..rounds {
             entry(&changed(&seeds[round % seeds.len()], &mut numbers));
         }
     }
