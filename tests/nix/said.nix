@@ -187,6 +187,15 @@ in
       "services.aidb.vault: `/home/alice/ai/vault` and the data of guard \"webui\", `/home/alice/ai`, hold each other; choose another folder for services.aidb.vault"
     ];
   };
+  "the data inside of the state" = {
+    config = {
+      imports = [ (webui { volumes = [ "/srv/state/ai:${data}" ]; }) ];
+      services.aidb.state = "/srv/state";
+    };
+    errors = [
+      "services.aidb.state: `/srv/state` and the data of guard \"webui\", `/srv/state/ai`, hold each other; choose another folder for services.aidb.state"
+    ];
+  };
   "a migration that a line cannot hold" = {
     config = guard "open-webui" { migrations.chats = "/srv/my migrations"; };
     errors = [
