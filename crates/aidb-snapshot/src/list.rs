@@ -47,6 +47,11 @@ pub fn list(common: &Common, args: &ListArgs, ui: &mut Ui) -> anyhow::Result<Ver
     for name in &names {
         for snapshot in stack.vault.each_snapshot(name)? {
             let snapshot = snapshot?;
+            // Of ten thousand only what is printed is held.
+            if ui.is_json() {
+                documents.push(snapshots::document(&snapshot));
+                continue;
+            }
             let manifest_stores = snapshot.proof.iter().flat_map(|p| &p.stores);
             let rows_told = stack
                 .settings
@@ -70,9 +75,12 @@ pub fn list(common: &Common, args: &ListArgs, ui: &mut Ui) -> anyhow::Result<Ver
                 plain(&rows_told),
                 plain(short_image(summary.pairing.image.as_deref())),
             ]);
-            documents.push(snapshots::document(&snapshot));
         }
         for archive in stack.vault.archives(name)? {
+            if ui.is_json() {
+                documents.push(snapshots::archived(&archive));
+                continue;
+            }
             let head = archive.head().ok();
             let taken_at = head.as_ref().map(|h| h.summary.taken_at);
             rows.push(vec![
@@ -89,7 +97,6 @@ pub fn list(common: &Common, args: &ListArgs, ui: &mut Ui) -> anyhow::Result<Ver
                     .map(|h| plain(short_image(h.summary.pairing.image.as_deref())))
                     .unwrap_or_default(),
             ]);
-            documents.push(snapshots::archived(&archive));
         }
     }
     // Where nothing is known of any image, there is nothing to tell.
@@ -105,7 +112,7 @@ pub fn list(common: &Common, args: &ListArgs, ui: &mut Ui) -> anyhow::Result<Ver
     if ui.is_json() {
         ui.document(&json!({ "schema": 1, "tool": "aidb-snapshot", "verdict": Verdict::Pass, "snapshots": documents,
             "rescues": rescues::documents(&stack, &names) }));
-    } else if documents.is_empty() {
+    } else if rows.len() == 1 {
         ui.line(format!(
             "no snapshots in `{}`",
             plain(&stack.vault.root().to_string_lossy())

@@ -10,6 +10,9 @@ use super::retention::{self, Candidate, Decision, Keep, SeenAgain};
 use super::room::drop_one;
 use crate::error::Result;
 
+/// How often is planned again because one that was to stay was not whole.
+const MOST_ROUNDS: usize = 4;
+
 /// Returns the names of a guard's snapshots with the decision on each, oldest first.
 ///
 /// Of each no more is read than retention asks for, and only of those that are to stay are the files looked at: one whose
@@ -35,11 +38,14 @@ pub fn plan(
         names.push(snapshot.name);
     }
     let mut known_whole = HashSet::new();
+    let mut round = 0;
     loop {
+        // Where so many are not whole, all are looked at, rather than planned for one after the other.
+        let all = round >= MOST_ROUNDS;
         let decisions = retention::plan(&candidates, keep);
         let mut all_whole = true;
         for (index, decision) in decisions.iter().enumerate() {
-            let speaks = decision.is_keep() && candidates[index].proven;
+            let speaks = candidates[index].proven && (all || decision.is_keep());
             if speaks && known_whole.insert(index) {
                 let snapshot = vault.open(guard, &names[index])?;
                 let whole = snapshot.is_some_and(|s| s.is_proven() && s.is_whole());
@@ -50,6 +56,7 @@ pub fn plan(
         if all_whole {
             return Ok(names.into_iter().zip(decisions).collect());
         }
+        round += 1;
     }
 }
 
