@@ -16,6 +16,7 @@ pub mod capture;
 pub mod catalog;
 pub mod check;
 pub mod discover;
+pub mod drill;
 pub mod error;
 pub mod gate;
 pub mod guard;

@@ -3,6 +3,7 @@
 mod archive;
 mod choose;
 mod diff;
+mod drill;
 mod list;
 mod port;
 mod prove;

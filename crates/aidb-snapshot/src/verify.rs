@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use aidb_cli::text::{count, plain};
-use aidb_cli::{Common, Ui, snapshots};
+use aidb_cli::{Common, Ui, common::duration, snapshots};
 use aidb_core::Error;
 use aidb_core::judge::Verdict;
 use aidb_core::priority;
@@ -27,6 +27,15 @@ pub struct Args {
     /// Read every byte from the disk, not from the cache, and the archives too; at idle priority
     #[arg(long)]
     read_all: bool,
+
+    /// Start the application of the same image, without a network, on a throwaway copy (without a snapshot: the newest
+    /// proven one of each guard)
+    #[arg(long, conflicts_with = "read_all")]
+    drill: bool,
+
+    /// With `--drill`: how long it may take
+    #[arg(long, value_name = "TIME", default_value = "10min", value_parser = duration, requires = "drill")]
+    deadline: Duration,
 }
 
 /// One run, with what it has found.
@@ -40,6 +49,9 @@ struct Run<'r> {
 }
 
 pub fn verify(common: &Common, args: &Args, ui: &mut Ui) -> anyhow::Result<Verdict> {
+    if args.drill {
+        return crate::drill::drill(common, &args.snapshots, args.deadline, ui);
+    }
     let stack = Stack::open(common.config.as_deref())?;
     if args.read_all {
         priority::idle();

@@ -48,6 +48,35 @@ pub struct Stored {
     pub upper: PathBuf,
 }
 
+/// What runs in a container.
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+pub struct Process {
+    /// The command with its arguments.
+    #[serde(default)]
+    pub args: Vec<String>,
+    /// `NAME=VALUE`.
+    #[serde(default)]
+    pub env: Vec<String>,
+}
+
+#[derive(Deserialize)]
+struct Configuration {
+    process: Option<Process>,
+    #[serde(default)]
+    mounts: Vec<Point>,
+}
+
+#[derive(Deserialize)]
+struct Point {
+    destination: PathBuf,
+    #[serde(default, rename = "type")]
+    kind: String,
+    #[serde(default)]
+    source: PathBuf,
+    #[serde(default)]
+    options: Vec<String>,
+}
+
 #[derive(Deserialize)]
 struct Listed {
     id: String,
@@ -61,6 +90,12 @@ struct Listed {
     /// Podman's own notes, JSON in a string.
     #[serde(default)]
     metadata: String,
+}
+
+#[derive(Deserialize)]
+struct ListedImage {
+    id: String,
+    digest: Option<String>,
 }
 
 #[derive(Deserialize)]
@@ -185,37 +220,60 @@ impl Storage {
         self.driver == "overlay" && self.root.join("overlay-containers").is_dir()
     }
 
-    /// Returns where a container sees something of the host, as its own configuration says (OCI runtime specification,
-    /// `mounts`); nothing if that cannot be read.
+    /// Returns where a container sees something of the host, as its own configuration says; nothing if that cannot be read.
     #[must_use]
     pub fn mount_points(&self, id: &str) -> Vec<PathBuf> {
-        #[derive(Deserialize)]
-        struct Config {
-            #[serde(default)]
-            mounts: Vec<Point>,
-        }
-        #[derive(Deserialize)]
-        struct Point {
-            destination: PathBuf,
-        }
+        let mounts = self.configuration(id).map(|c| c.mounts).unwrap_or_default();
+        mounts.into_iter().map(|m| m.destination).collect()
+    }
+
+    /// Returns what a container sees of the host and may not write: source and destination. What Podman itself mounts,
+    /// from its own folders, is left out.
+    #[must_use]
+    pub fn read_only_binds(&self, id: &str) -> Vec<(PathBuf, PathBuf)> {
+        let mounts = self.configuration(id).map(|c| c.mounts).unwrap_or_default();
+        let is_podmans = |path: &Path| {
+            let runtime = self.runtime.as_ref();
+            path.starts_with(&self.root) || runtime.is_some_and(|r| path.starts_with(r))
+        };
+        mounts
+            .into_iter()
+            .filter(|m| m.kind == "bind" && m.options.iter().any(|o| o == "ro"))
+            .filter(|m| m.source.is_absolute() && !is_podmans(&m.source))
+            .map(|m| (m.source, m.destination))
+            .collect()
+    }
+
+    /// Returns what runs in a container, as its own configuration says; `None` if that cannot be read.
+    #[must_use]
+    pub fn process(&self, id: &str) -> Option<Process> {
+        self.configuration(id)?.process
+    }
+
+    /// Reads a container's configuration (OCI runtime specification).
+    fn configuration(&self, id: &str) -> Option<Configuration> {
         let folder = self.root.join("overlay-containers").join(id);
-        let text = std::fs::read(folder.join("userdata/config.json")).unwrap_or_default();
-        serde_json::from_slice::<Config>(&text)
-            .map(|config| config.mounts.into_iter().map(|m| m.destination).collect())
-            .unwrap_or_default()
+        let text = std::fs::read(folder.join("userdata/config.json")).ok()?;
+        serde_json::from_slice(&text).ok()
     }
 
     /// Returns the digest of an image's manifest, without calling Podman; `None` if it cannot be found.
     #[must_use]
     pub fn image_digest(&self, id: &str) -> Option<String> {
-        #[derive(Deserialize)]
-        struct Listed {
-            id: String,
-            digest: Option<String>,
-        }
-        let text = std::fs::read(self.root.join("overlay-images/images.json")).ok()?;
-        let images: Vec<Listed> = serde_json::from_slice(&text).ok()?;
-        images.into_iter().find(|i| i.id == id)?.digest
+        self.images().into_iter().find(|i| i.id == id)?.digest
+    }
+
+    /// Returns the id of the image with this digest, whatever its names are by now; `None` if it cannot be found.
+    #[must_use]
+    pub fn image_of_digest(&self, digest: &str) -> Option<String> {
+        let mut images = self.images().into_iter();
+        let found = images.find(|i| i.digest.as_deref() == Some(digest))?;
+        Some(found.id)
+    }
+
+    fn images(&self) -> Vec<ListedImage> {
+        let text = std::fs::read(self.root.join("overlay-images/images.json"));
+        serde_json::from_slice(&text.unwrap_or_default()).unwrap_or_default()
     }
 
     /// Returns the container of that name, without calling Podman.

@@ -94,3 +94,31 @@ fn a_storage_that_cannot_be_understood_is_said_and_is_no_empty_one() {
     --- status 0
     "#);
 }
+
+#[test]
+fn a_drill_without_podman_or_without_the_image_is_could_not() {
+    let stack = with(super::SMALL);
+    let _ = stack.run("aidb take").with(0);
+    let podman = stack.home().join("podman");
+    let settings = std::fs::read_to_string(stack.settings()).unwrap();
+    let mut settings: serde_json::Value = serde_json::from_str(&settings).unwrap();
+    settings["programs"] = json!({ "podman": podman });
+    std::fs::write(stack.settings(), settings.to_string()).unwrap();
+    let drill =
+        || stack.ran_with_stderr(stack.command("aidb-snapshot").args(["verify", "--drill"]));
+    insta::assert_snapshot!(drill(), @r#"
+    --- stderr
+    error: cannot drill `open-webui/000001-TIME-manual`
+      caused by: `podman ps --all --filter …` cannot be run: No such file or directory (os error 2)
+    --- status 3
+    "#);
+    std::fs::write(&podman, "#!/bin/sh\nexit 0\n").unwrap();
+    std::fs::set_permissions(&podman, std::os::unix::fs::PermissionsExt::from_mode(0o700)).unwrap();
+    insta::assert_snapshot!(drill(), @r#"
+    --- stderr
+    error: cannot drill `open-webui/000001-TIME-manual`
+      caused by: it is not known which image `open-webui/000001-TIME-manual` belongs to
+      hint: snapshots that are taken while the container runs know it
+    --- status 3
+    "#);
+}
