@@ -25,6 +25,7 @@ fn help_names_the_verbs() {
       archive [GUARD...]           write the newest proven snapshot as one independent file
       export SNAPSHOT FILE         write a snapshot to a file, for another machine
       import FILE                  bring in a file that `export` or `archive` wrote
+      rescue [GUARD...]            keep what containers wrote outside their volumes
       migrate GUARD STORE --from   apply numbered SQL files, with a proven snapshot first
       allow GUARD FINDING          let a start pass a finding, once
       accept GUARD                 the present state is right: make it the baseline
