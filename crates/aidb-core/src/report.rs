@@ -2,13 +2,13 @@
 
 use std::path::PathBuf;
 
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
 use crate::guard::StoreKind;
 use crate::judge::{Finding, Verdict};
 
 /// The answer about one guard.
-#[derive(Debug, Clone, PartialEq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct GuardReport {
     /// The guard's name.
     pub name: String,
@@ -41,7 +41,7 @@ pub fn verdict_of(findings: &[Finding]) -> Verdict {
 }
 
 /// What was seen of one store.
-#[derive(Debug, Clone, PartialEq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct StoreReport {
     /// The store's name.
     pub name: String,
@@ -66,7 +66,7 @@ pub struct StoreReport {
 }
 
 /// How far a store was checked.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Checked {
     /// Not at all: it is not there, or could not be looked at.

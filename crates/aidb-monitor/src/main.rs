@@ -10,7 +10,10 @@ mod status;
 
 use std::process::ExitCode;
 
-use aidb_cli::Common;
+use aidb_cli::{Common, Ui};
+use aidb_core::judge::Verdict;
+use aidb_core::monitor::watch::look_at_data;
+use aidb_core::stack::Stack;
 use clap::{CommandFactory as _, Parser, Subcommand};
 
 /// Say what changed while nobody looked
@@ -35,6 +38,12 @@ enum Verb {
     Metrics(metrics::Args),
     /// Write a page: verdicts and next steps, curves, snapshots and runs over time
     Report(report::Args),
+    /// Look at one guard's data, for the other verbs to call where files of sub-uids can be read
+    #[command(hide = true)]
+    Look {
+        /// The guard
+        guard: String,
+    },
     /// For OnFailure=: tell that a unit failed, why, and what to do
     Alert(alert::Args),
 }
@@ -53,6 +62,15 @@ fn main() -> ExitCode {
         Verb::Check(args) => check::check(common, args, ui),
         Verb::Metrics(args) => metrics::metrics(common, args, ui),
         Verb::Report(args) => report::report(common, args, ui),
+        Verb::Look { guard } => look(common, guard, ui),
         Verb::Alert(args) => alert::alert(common, args, ui),
     })
+}
+
+fn look(common: &Common, guard: &str, ui: &mut Ui) -> anyhow::Result<Verdict> {
+    let mut stack = Stack::open(common.config.as_deref())?;
+    let guard = stack.settings.select_one(guard)?.clone();
+    let report = look_at_data(&mut stack, &guard);
+    ui.document(&serde_json::to_value(report)?);
+    Ok(Verdict::Pass)
 }

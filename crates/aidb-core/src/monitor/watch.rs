@@ -10,7 +10,7 @@ use jiff::Timestamp;
 
 use super::alert::Topic;
 use crate::check::{How, check};
-use crate::error::Result;
+use crate::error::{IoContext as _, Result};
 use crate::guard::Guard;
 use crate::judge::container::{Facts, Presence};
 use crate::judge::snapshots::Kept;
@@ -21,9 +21,12 @@ use crate::look::scan::told;
 use crate::look::unit::{self, UnitState};
 use crate::look::{Depth, space};
 use crate::podman::{Container, Podman};
+use crate::program::Program;
 use crate::report::GuardReport;
 use crate::rescue;
+use crate::settings::Source;
 use crate::stack::Stack;
+use crate::userns::{self, UserNamespace};
 
 /// How long each program may take.
 pub const PATIENCE: Duration = Duration::from_secs(10);
@@ -89,12 +92,11 @@ impl Watch {
 
     /// Looks at one guard, and notes what is worth remembering.
     pub fn look(&mut self, stack: &mut Stack, guard: &Guard) -> Watched {
-        let how = How {
-            occasion: Occasion::Report,
-            depth: Depth::Full,
-            deadline: DEADLINE,
-        };
-        let report = check(stack, guard, how);
+        let mut report = look_at_data(stack, guard);
+        if userns::could_help() && report.findings.iter().any(Finding::is_denied) {
+            // What may not be read even there stays as it was found here.
+            report = look_inside(stack, guard).unwrap_or(report);
+        }
         let mut not_looked_at = Vec::new();
         let is_unsure = |f: &Finding| f.verdict() == Verdict::Unknown;
         if report.findings.iter().any(is_unsure) {
@@ -239,6 +241,34 @@ impl Watch {
             ..facts
         }
     }
+}
+
+/// Looks at a guard's data alone.
+#[must_use]
+pub fn look_at_data(stack: &mut Stack, guard: &Guard) -> GuardReport {
+    let how = How {
+        occasion: Occasion::Report,
+        depth: Depth::Full,
+        deadline: DEADLINE,
+    };
+    check(stack, guard, how)
+}
+
+/// Has this very tool look at a guard's data inside the containers' user namespace, where files of sub-uids can be read: its
+/// verb `look` answers with a report. The rest of a look stays outside: systemd and Podman do not know the root in there.
+fn look_inside(stack: &Stack, guard: &Guard) -> Result<GuardReport> {
+    let program = std::env::current_exe().doing("find", Path::new("/proc/self/exe"))?;
+    let namespace = UserNamespace::find(&stack.settings.programs, &stack.environment)?;
+    let mut command = namespace.command(&program);
+    command.args(["look", &guard.name]);
+    if let Source::File(file) = &stack.settings.source {
+        command.arg("--config").arg(file);
+    }
+    let mut program = Program::of(command, DEADLINE);
+    // Its status says that it ran inside; whether it answered, its answer says.
+    let answer = program.run()?.answer;
+    serde_json::from_slice(&answer)
+        .map_err(|e| program.could_not(&format!("gives an answer that cannot be understood: {e}")))
 }
 
 /// Looks at what the guard's container wrote to its own layer, in the folder where it lies.

@@ -63,7 +63,12 @@ fn a_database_of_a_sub_uid_is_looked_at_inside_the_user_namespace() {
     assert!(outside.stdout.contains("[store.unreadable]"), "{outside}");
 
     let before = tree_state(&stack.data());
-    for tool in ["aidb-precheck check", "aidb-init-verify", "aidb check"] {
+    for tool in [
+        "aidb-precheck check",
+        "aidb-init-verify",
+        "aidb check",
+        "aidb status",
+    ] {
         let inside = run(&stack, tool).with(0);
         assert!(
             inside.stdout.contains("14 chat, 4 user"),
