@@ -19,15 +19,22 @@ same 'with every chat that was committed before' yes "$([ "$(guest chats)" -ge "
 expect 'what was looked at before the cut does not stand after it' "journalctl --user -b -o cat -t podman-open-webui | grep -E 'open-webui/chats.*(full|quick) check ok'"
 expect 'every snapshot is whole' 'aidb verify'
 
-# Large enough that a take lasts: the cut falls into it.
-as_alice 'for i in $(seq 400); do head -c 300000 /dev/urandom > ai/open-webui/uploads/$i; done; sync'
+# Many files, so that a take lasts; the cut comes as soon as the first lie in staging.
+as_alice 'mkdir ai/open-webui/uploads/many && cd ai/open-webui/uploads/many && seq 6000 | split -l 1 -a 4 && sync'
 kept=$(told)
+staging=/proc/$(cat "$machine/init.pid")/root/home/alice/.local/share/aidb-vault/.staging
 guest 'aidb take open-webui' > "$said.take" 2>&1 &
 taking=$!
-eventually 20 'a take is under way' 'find .local/share/aidb-vault/.staging -mindepth 1 -not -name .lock | grep .'
+for _ in $(seq 2000); do
+  found=$(find "$staging" -mindepth 3 -path '*/data/*' -print -quit 2> /dev/null)
+  [ -z "$found" ] || break
+  sleep 0.01
+done
 machine_power_cut || failed 'the machine did not come back after the second cut'
 wait "$taking"
+taken=$(cat "$said.take")
 rm -f "$said.take"
+same 'the cut fell into the take' '' "$(grep '^kept' <<< "$taken")"
 webui_up
 same 'the half-made snapshot is not one' "$kept" "$(told)"
 expect 'every snapshot is whole' 'aidb verify'
