@@ -10,7 +10,8 @@ webui_up
 proven
 # The configuration and the images are older than the cut; a store is synced when it is written.
 as_alice sync
-told() { guest 'aidb list --json open-webui' | jq -r '.snapshots | length'; }
+# Of those made by hand, as the one that is cut off would be.
+told() { snapshots open-webui '[.[] | select(.reason == "manual")] | length'; }
 before=$(guest chats)
 sleep 1
 machine_power_cut || failed 'the machine did not come back after the first cut'

@@ -1,28 +1,46 @@
-# An update with a migration, as auto-update restarts it; back to the image and the data before it
+# An update with a migration, as auto-update restarts it; back to the image and the data before it; the gate knows the pair
 fresh
 webui_image 0.6.38 JOURNAL=delete
+as_alice "image $(sed 's/:v0.6.38$/:v0.12.4/' <<< "$webui_name") 0.12.4 JOURNAL=delete"
 configuration one one-container
+configuration two one-container --edit 's/:v0\.6\.38$/:v0.12.4/'
 fixture openwebui-0.6.38-small
+revision() { guest "sqlite3 'file:$1?immutable=1' 'select version_num from alembic_version'"; }
 switched one
 webui_up
 before=$(guest chats)
-webui_image 0.12.4
+
+# By configuration: the gate knows which image ran on which schema.
+switched two
+webui_up
+as_alice "systemctl --user restart $webui"
+webui_up
+proven
+old=$(revision ".local/share/aidb-vault/$(snapshots open-webui '[.[] | select(.proven)][0].id')/data/webui.db")
+shows 'a switch back to the old image names what is wrong' 'image.older-than-data' 'switch generations/one'
+shows 'and the snapshot that belongs to it' "aidb restore open-webui --snapshot" 'switch generations/one'
+expect 'nothing was changed' 'readlink .local/state/home-manager/gcroots/current-home | grep /two'
+command=$(guest 'switch generations/one' 2>&1 | sed -n 's/^ *bring back its data: *//p' | head -n 1)
+as_alice "systemctl --user stop $webui"
+expect 'that command works' "$command"
+same 'with the revision that the old image knows' "$old" "$(revision ai/open-webui/webui.db)"
+switched one
+webui_up
+
+# By auto-update: the same name is another image from now on: that is all that auto-update does before it restarts.
+webui_image 0.12.4 JOURNAL=delete
 expect 'the update restarts the container' "systemctl --user restart $webui"
 webui_up
 expect 'and the new version migrates the data' "journalctl --user -b -o cat -t open-webui | grep 'application: migrated'"
-eventually 30 'what was before is kept and proven' "aidb list --json open-webui | jq -e 'any(.snapshots[]; .proven and .reason == \"stop\")'"
-pair=$(snapshots open-webui '[.[] | select(.proven)][0].id')
-revision=$(guest "sqlite3 'file:.local/share/aidb-vault/$pair/data/webui.db?immutable=1' 'select version_num from alembic_version'")
+proven
+pair=$(snapshots open-webui '[.[] | select(.reason == "stop")][-1].id')
+same 'that is the pair of the old image' "$old" "$(revision ".local/share/aidb-vault/$pair/data/webui.db")"
 
-# The old image cannot read what the new one made.
+# Back: the old image cannot read what the new one made, so its data comes back with it.
+as_alice "systemctl --user stop $webui"
 webui_image 0.6.38 JOURNAL=delete
-as_alice "systemctl --user stop $webui"
-guest "systemctl --user start $webui" > /dev/null 2>&1
-eventually 20 'the old version does not come up on the new data' "! systemctl --user is-active $webui || journalctl --user -b -o cat -t open-webui | tail -n 3 | grep 'cannot locate revision'"
-shows 'it is said that the image is older than its data' 'image.older-than-data|older' "journalctl --user -b -o cat -t podman-open-webui"
-as_alice "systemctl --user stop $webui"
 expect 'the snapshot from before the update comes back' "aidb restore open-webui --snapshot $pair"
-same 'with the revision that the old image knows' "$revision" "$(guest "sqlite3 ai/open-webui/webui.db 'select version_num from alembic_version'")"
+same 'with the revision that the old image knows' "$old" "$(revision ai/open-webui/webui.db)"
 as_alice "systemctl --user reset-failed; systemctl --user start $webui"
 webui_up
 same 'and every chat of then' yes "$([ "$(guest chats)" -ge "$before" ] && echo yes)"
