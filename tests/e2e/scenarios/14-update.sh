@@ -21,10 +21,14 @@ shows 'a switch back to the old image names what is wrong' 'image.older-than-dat
 shows 'and the snapshot that belongs to it' "aidb restore open-webui --snapshot" 'switch generations/one'
 expect 'nothing was changed' 'readlink .local/state/home-manager/gcroots/current-home | grep /two'
 command=$(guest 'switch generations/one' 2>&1 | sed -n 's/^ *bring back its data: *//p' | head -n 1)
+# Stopped, it has nothing to lose: the switch passes, and the old image does not come up on the new data.
 as_alice "systemctl --user stop $webui"
-expect 'that command works' "$command"
-same 'with the revision that the old image knows' "$old" "$(revision ai/open-webui/webui.db)"
 switched one
+eventually 20 'the old version does not come up' "journalctl --user -b -o cat -t open-webui | grep 'cannot locate revision'"
+as_alice "systemctl --user stop $webui"
+expect 'the command from the refusal works' "$command"
+same 'with the revision that the old image knows' "$old" "$(revision ai/open-webui/webui.db)"
+as_alice "systemctl --user reset-failed; systemctl --user start $webui"
 webui_up
 
 # By auto-update: the same name is another image from now on: that is all that auto-update does before it restarts.
