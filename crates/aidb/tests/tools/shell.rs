@@ -14,6 +14,8 @@ fn help_names_the_verbs() {
     Usage: aidb VERB [OPTIONS] [ARGUMENTS]
 
       status                       one line a guard: is its data fit, how large, when last proven
+      report --to FILE.html        a page: verdicts and next steps, curves, snapshots and runs over time
+      metrics [--to FILE]          numbers in Prometheus' text format
       check [GUARD...]             is the data fit?
       take [GUARD...]              keep a snapshot, and prove it
       list [GUARD...]              what is kept
