@@ -7,8 +7,10 @@ const LEAST: i32 = 19;
 /// wants it. Where that is not allowed the work is done all the same.
 pub fn idle() {
     let _ = rustix::process::nice(LEAST);
+    // The kernel keeps both for each thread; `Pid::this` would be the first thread of the process.
+    let thread = ioprio::Pid::from_raw(rustix::thread::gettid().as_raw_nonzero().get());
     let _ = ioprio::set_priority(
-        ioprio::Target::Process(ioprio::Pid::this()),
+        ioprio::Target::Process(thread),
         ioprio::Priority::new(ioprio::Class::Idle),
     );
 }
