@@ -7,6 +7,7 @@ use aidb_cli::text::{count, plain, size, took};
 use aidb_cli::{Common, Ui, common::duration, render};
 use aidb_core::guard::Guard;
 use aidb_core::judge::Verdict;
+use aidb_core::ledger::Incarnation;
 use aidb_core::podman::Storage;
 use aidb_core::rescue::{self, Look, Outcome, Request, Rescue};
 use aidb_core::stack::Stack;
@@ -179,12 +180,24 @@ pub fn beside_snapshot(
         deadline,
         limit_bytes: rescue::LIMIT_BYTES,
     };
+    if !rescue::could_be(&stack.settings, &stack.environment) && !has_run(stack, guard) {
+        return Ok(());
+    }
     let outcome = rescue::rescue(&stack.settings, &stack.environment, guard, &request)
         .with_context(|| format!("cannot rescue what the container of `{}` wrote", guard.name))?;
     if matches!(outcome, Outcome::Kept(_)) {
         tell(stack, guard, &outcome, ui, &mut Vec::new());
     }
     Ok(())
+}
+
+/// Returns whether a container of the guard is known to have run.
+fn has_run(stack: &mut Stack, guard: &Guard) -> bool {
+    let runs = stack
+        .ledger()
+        .and_then(|l| l.incarnations(&guard.container));
+    // What cannot be found out is no reason to be silent.
+    runs.map_or(true, |runs| runs.iter().any(Incarnation::is_attested))
 }
 
 fn tell(

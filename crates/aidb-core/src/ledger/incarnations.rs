@@ -64,6 +64,13 @@ impl Incarnation {
             .or(self.announced_at)
             .unwrap_or(self.seen_at)
     }
+
+    /// Returns whether this was a container's run by more than a hook's word: Podman showed it, or systemd started it.
+    /// A check by hand announces a start too, also where there is no Podman.
+    #[must_use]
+    pub fn is_attested(&self) -> bool {
+        self.container_id.is_some() || self.invocation.is_some()
+    }
 }
 
 /// Why a run ended, as far as the hooks know.

@@ -166,7 +166,7 @@ impl Watch {
             .and_then(|(units, name)| units.get(name))
             .filter(|state| state.is_loaded)
             .cloned();
-        let is_expected = unit.is_some() || !known_runs.is_empty();
+        let is_expected = unit.is_some() || known_runs.iter().any(Incarnation::is_attested);
         let mut facts = Facts {
             unit,
             runs: known_runs,

@@ -210,6 +210,16 @@ pub fn left_by_earlier_boot<'g>(
         .collect())
 }
 
+/// Returns whether there may be containers at all: Podman is installed, or its storage is there.
+#[must_use]
+pub fn could_be(settings: &Settings, environment: &Environment) -> bool {
+    Storage::of(environment).is_readable()
+        || settings
+            .programs
+            .locate(crate::settings::Program::Podman, environment)
+            .is_some()
+}
+
 /// Finds a container by Podman's storage; where that is not what is expected, by asking Podman.
 fn locate(settings: &Settings, environment: &Environment, name: &str) -> Result<Option<Found>> {
     let storage = Storage::of(environment);
