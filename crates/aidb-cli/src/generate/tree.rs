@@ -55,7 +55,10 @@ impl Tree {
             );
             !added && !a.is_hide_set()
         });
-        let verbs = command.get_subcommands().filter(|c| c.get_name() != "help");
+        // A hidden verb is what a tool calls itself by; nobody completes it or reads its page.
+        let verbs = command
+            .get_subcommands()
+            .filter(|c| c.get_name() != "help" && !c.is_hide_set());
         Self {
             name: command.get_name().to_owned(),
             about: command.get_about().map(ToString::to_string),
