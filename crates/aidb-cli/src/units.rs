@@ -8,7 +8,7 @@ use crate::Ui;
 /// Lifts a held start: forgets its failure and starts the unit, if the guard has one and there is a user manager.
 pub fn start_again(stack: &Stack, guard: &Guard, ui: &Ui) {
     let Some(unit) = &guard.unit else { return };
-    if !is_failed_or_held(stack, unit) {
+    if !is_held(stack, unit) {
         return;
     }
     let _ = systemctl(stack, &["reset-failed", unit]);
@@ -39,10 +39,14 @@ pub fn start(stack: &Stack, unit: &str) -> bool {
     systemctl(stack, &["start", "--no-block", unit])
 }
 
-fn is_failed_or_held(stack: &Stack, unit: &str) -> bool {
-    !systemctl(stack, &["is-active", "--quiet", unit])
-        && systemctl(stack, &["is-enabled", "--quiet", unit])
-        || systemctl(stack, &["is-failed", "--quiet", unit])
+/// Returns whether a start of the unit was held: it, or the companion that looks for a unit whose text is not ours, has
+/// failed then. A unit that somebody stopped on purpose has not: starting it could let a newer image migrate what a
+/// restore just brought back.
+fn is_held(stack: &Stack, unit: &str) -> bool {
+    let companion = format!("aidb-check-{unit}");
+    [unit, &companion]
+        .iter()
+        .any(|unit| systemctl(stack, &["is-failed", "--quiet", unit]))
 }
 
 fn systemctl(stack: &Stack, arguments: &[&str]) -> bool {

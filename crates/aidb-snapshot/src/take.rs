@@ -54,6 +54,10 @@ pub fn take(common: &Common, args: &Args, ui: &mut Ui) -> anyhow::Result<Verdict
         ui.step("the application never ran: nothing to keep");
         return Ok(Verdict::Pass);
     }
+    let guards: Vec<Guard> = guards
+        .into_iter()
+        .filter(|guard| !has_nothing_yet(&stack, guard, ui))
+        .collect();
     if let Some(status) = inside(&stack, &guards, ui)? {
         rescue(&mut stack, &guards, args, ui);
         return Ok(ui.end_with(status));
@@ -95,6 +99,25 @@ pub fn take(common: &Common, args: &Args, ui: &mut Ui) -> anyhow::Result<Verdict
         }
     }
     outcome.told(ui)
+}
+
+/// Returns, and says, whether a guard's application has never made any data: its folder is empty, and nothing is known
+/// of it. A snapshot of nothing could only be refused, at every stop.
+fn has_nothing_yet(stack: &Stack, guard: &Guard, ui: &Ui) -> bool {
+    let first = std::fs::read_dir(&guard.data).map(|mut entries| entries.next().is_none());
+    // A folder that is not there, or may not be read, is told when it is taken.
+    if !matches!(first, Ok(true)) {
+        return false;
+    }
+    let memory = stack.memory(guard);
+    let knows = memory.unknown.is_some()
+        || memory.proven.is_some()
+        || guard.stores.iter().any(|s| memory.knows_data(&s.name));
+    if knows || stack.vault.names(&guard.name).is_ok_and(|n| !n.is_empty()) {
+        return false;
+    }
+    ui.line(format!("none {}  it has no data yet", guard.name));
+    true
 }
 
 /// Runs this very command in the container's user namespace, if files lie there that can be read only so; returns its

@@ -18,6 +18,33 @@ fn folders(stack: &Stack) -> Vec<PathBuf> {
 }
 
 #[test]
+fn nothing_is_kept_of_an_application_that_has_made_no_data_yet() {
+    let stack = Stack::new(crate::AIDB);
+    std::fs::create_dir_all(stack.data()).unwrap();
+    insta::assert_snapshot!(stack.run("aidb take"), @"
+    none open-webui  it has no data yet
+    --- status 0
+    ");
+    assert!(!stack.vault().join("open-webui").exists());
+}
+
+#[test]
+fn an_emptied_folder_of_known_data_is_not_taken_for_a_new_one() {
+    let stack = with(SMALL);
+    let _ = stack.run("aidb take").with(0);
+    for entry in std::fs::read_dir(stack.data()).unwrap() {
+        let path = entry.unwrap().path();
+        if path.is_dir() {
+            std::fs::remove_dir_all(path).unwrap();
+        } else {
+            std::fs::remove_file(path).unwrap();
+        }
+    }
+    let ran = stack.run("aidb take").with(1);
+    assert!(ran.stdout.contains("NOT PROVEN"), "{ran}");
+}
+
+#[test]
 fn a_snapshot_is_taken_listed_and_shown() {
     let stack = with(LARGE);
     insta::assert_snapshot!(stack.run("aidb list"), @"
