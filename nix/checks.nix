@@ -1,4 +1,5 @@
-# What `nix flake check` runs. No generation of Home Manager is among the outputs: it would have to be built while they
+# What `nix flake check` runs: the tools build and run, the core's unit tests, the module's laws. The rest of the tests
+# (transcripts, the corpus, other processes, systemd and Podman) are `tests/run`'s and CI's. No generation of Home Manager is among the outputs: it would have to be built while they
 # are listed.
 {
   pkgs,
@@ -8,8 +9,11 @@
   packages,
 }:
 {
-  # Every test of the workspace.
-  tests = pkgs.callPackage ./package.nix { doCheck = true; };
+  # The unit tests of aidb-core. The program beside them is the smallest one; the tools have checks of their own.
+  tests = pkgs.callPackage ./package.nix {
+    doCheck = true;
+    programs = [ "xtask" ];
+  };
 
   # The module: what is said of which configuration, what no option changes, the rules of discovery. Golden texts are
   # compared by tests/nix/run, with a package set that does not change.

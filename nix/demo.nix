@@ -7,11 +7,12 @@
 }:
 writeShellApplication {
   name = "aidb-demo";
-  runtimeInputs = [
-    (callPackage ./package.nix { programs = [ "xtask" ]; })
-    aidb
-  ];
-  text = ''exec xtask demo "$@"'';
+  runtimeInputs = [ (callPackage ./package.nix { programs = [ "xtask" ]; }) ];
+  # The program was built elsewhere: it is told where the tools are, and the files that a real Open WebUI wrote.
+  text = ''
+    export AIDB_DEMO_TOOLS=${aidb}/bin AIDB_FIXTURES=${../tests/fixtures}
+    exec xtask demo
+  '';
   meta = {
     description = "The incident, and what aidb does about it, in a folder of its own";
     inherit (aidb.meta) license platforms;

@@ -6,11 +6,13 @@
   installShellFiles,
   # Which programs are built; the demo is no tool and is built apart.
   programs ? import ./tools.nix,
-  # The tests build a second profile of everything: `checks.tests` runs them, not every user who switches.
+  # Whether the unit tests of aidb-core run, which build a second profile of it: `checks.tests` does, not every user who
+  # switches. The tests of the whole workspace want a home, sub-uids and minutes: `tests/run unit` and CI run them.
   doCheck ? false,
 }:
 let
   root = ../.;
+  withPages = lib.intersectLists (import ./tools.nix) programs;
   only = lib.concatMap (program: [
     "--package"
     program
@@ -43,7 +45,9 @@ rustPlatform.buildRustPackage {
   cargoLock.lockFile = ../Cargo.lock;
   cargoBuildFlags = only;
   cargoTestFlags = [
-    "--workspace"
+    "--package"
+    "aidb-core"
+    "--lib"
     "--no-fail-fast"
   ];
   inherit doCheck;
@@ -58,9 +62,9 @@ rustPlatform.buildRustPackage {
   nativeBuildInputs = [ installShellFiles ];
 
   # Each tool prints its own; `aidb` asks the others, and its page of `init-verify` is replaced by the tool's.
-  postInstall = lib.optionalString (stdenv.buildPlatform.canExecute stdenv.hostPlatform) ''
+  postInstall = lib.optionalString (withPages != [ ] && stdenv.buildPlatform.canExecute stdenv.hostPlatform) ''
     pages=$(mktemp -d)
-    for program in ${lib.escapeShellArgs (lib.intersectLists (import ./tools.nix) programs)}; do
+    for program in ${lib.escapeShellArgs withPages}; do
       for shell in bash fish zsh; do
         "$out/bin/$program" --generate "complete-$shell" > "$pages/$program.$shell"
         installShellCompletion --cmd "$program" "--$shell" "$pages/$program.$shell"

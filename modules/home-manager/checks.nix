@@ -185,6 +185,9 @@ let
     limit != null && limit < 30
   ) guarded;
 
+  # A folder has one guard, whose hooks are in one unit: a second one would move things under an application that is up.
+  second = lib.filter (candidate: cfg.guards.${candidate.name}.enable or true) cfg.internal.shared;
+
   alone = lib.filter (
     name:
     let
@@ -217,6 +220,13 @@ in
         name:
         "${ofPodman name}.extraConfig.Service.TimeoutStopSec: a snapshot at the stop may take 20 seconds, found ${toString (serviceOf name).TimeoutStopSec}. Write 60, which is the default of a guarded container"
       ) hasty
+      ++ map (
+        candidate:
+        let
+          first = cfg.guards.${candidate.sharedWith}.container;
+        in
+        "${ofPodman candidate.container}: it shares `${candidate.found.data}` with container \"${first}\", whose guard has the hooks; \"${candidate.container}\" itself is not held at a start, and its stop keeps no snapshot. The timer keeps the folder all the same. If that is meant, say `${option candidate.name}.enable = false;`"
+      ) second
       ++ map (
         name:
         "${option name}: it belongs to no unit, so its data is kept by the timer alone${near name} If that is meant, choose a name that is further from the container's"

@@ -218,6 +218,12 @@ in
         daily = count 7 "one a day";
         weekly = count 4 "one a week";
         monthly = count 3 "one a month";
+        archives = mkOption {
+          type = types.ints.positive;
+          default = 2;
+          example = 8;
+          description = "How many independent copies (`archive`) of each guard are kept, the newest ones.";
+        };
       };
 
     gate = mkOption {

@@ -94,6 +94,41 @@ in
       services.aidb.guards.webui.data = "/srv/webui";
     };
   };
+  "two containers of one folder" = {
+    config = {
+      imports = [ (webui { volumes = [ "/srv/ai:${data}" ]; }) ];
+      services.podman.containers.worker = {
+        image = "ghcr.io/open-webui/open-webui:v0.6.38";
+        volumes = [ "/srv/ai:${data}" ];
+      };
+    };
+    warnings = [
+      "services.podman.containers.worker: it shares `/srv/ai` with container \"webui\", whose guard has the hooks; \"worker\" itself is not held at a start, and its stop keeps no snapshot. The timer keeps the folder all the same. If that is meant, say `services.aidb.guards.worker.enable = false;`"
+    ];
+  };
+  "two containers of one folder, the way out" = {
+    config = {
+      imports = [ (webui { volumes = [ "/srv/ai:${data}" ]; }) ];
+      services.podman.containers.worker = {
+        image = "ghcr.io/open-webui/open-webui:v0.6.38";
+        volumes = [ "/srv/ai:${data}" ];
+      };
+      services.aidb.guards.worker.enable = false;
+    };
+  };
+  "another system" = {
+    config = {
+      imports = [ (webui { volumes = [ "/srv/ai:${data}" ]; }) ];
+      nixpkgs.overlays = [
+        (_final: prev: {
+          stdenv = prev.stdenv // {
+            hostPlatform = prev.lib.systems.elaborate "aarch64-darwin";
+          };
+        })
+      ];
+    };
+    errors = [ "The module services.aidb does not support your platform. It only supports" ];
+  };
   "a held start that would go on" = {
     config = webui {
       volumes = [ "/srv/ai:${data}" ];

@@ -3,9 +3,13 @@
 use std::fs::File;
 use std::path::{Path, PathBuf};
 
-/// Returns the folder of the packed fixtures.
+/// Returns the folder of the packed fixtures: `$AIDB_FIXTURES`, for a program that runs where it was not built, or else
+/// the one of the sources.
 #[must_use]
 pub fn folder() -> PathBuf {
+    if let Some(folder) = std::env::var_os("AIDB_FIXTURES") {
+        return folder.into();
+    }
     Path::new(env!("CARGO_MANIFEST_DIR")).join("../../tests/fixtures")
 }
 

@@ -1,7 +1,7 @@
 //! The story: every step is a real command on real files, and its status is checked.
 
 use std::io::{IsTerminal as _, Seek as _, SeekFrom, Write as _};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::time::Instant;
 
@@ -15,13 +15,8 @@ use crate::say;
 const FIXTURE: &str = "openwebui-0.12.4-large";
 
 pub fn demo() -> anyhow::Result<()> {
+    let tool = tool()?;
     let began = Instant::now();
-    say("Building the tools …");
-    build()?;
-    say(&format!("built in {:.1} s", began.elapsed().as_secs_f64()));
-
-    let began = Instant::now();
-    let tool = std::env::current_exe()?.with_file_name("aidb");
     let stack = Stack::new(&tool.to_string_lossy());
     let home = stack.home().to_owned();
     let mut story = Story {
@@ -147,6 +142,19 @@ fn tell(text: &str) {
     } else {
         format!("\n{text}")
     });
+}
+
+/// Returns the path of `aidb`, beside which the other tools are: in `$AIDB_DEMO_TOOLS`, where they were built before
+/// (`nix run .#demo`), or as built now by cargo.
+fn tool() -> anyhow::Result<PathBuf> {
+    if let Some(folder) = std::env::var_os("AIDB_DEMO_TOOLS") {
+        return Ok(PathBuf::from(folder).join("aidb"));
+    }
+    let began = Instant::now();
+    say("Building the tools …");
+    build()?;
+    say(&format!("built in {:.1} s", began.elapsed().as_secs_f64()));
+    Ok(std::env::current_exe()?.with_file_name("aidb"))
 }
 
 fn build() -> anyhow::Result<()> {

@@ -27,6 +27,7 @@
       daily = 14;
       weekly = 8;
       monthly = 12;
+      archives = 4;
     };
     gate = "warn";
     guards.open-webui = {

@@ -36,5 +36,7 @@
   services.aidb = {
     enable = true;
     guards.scratch.enable = false;
+    # The guard of `cloud` has the folder. That this one has no hooks of its own is meant: it can be stopped at any time.
+    guards.cloud-cron.enable = false;
   };
 }
