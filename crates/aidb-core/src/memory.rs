@@ -239,6 +239,8 @@ pub struct Memory {
     pub proven: Option<KnownSnapshot>,
     /// Stores of which a snapshot that nobody has proven holds tables.
     pub kept_unproven: BTreeSet<String>,
+    /// What was rescued of a store from its container's layer, and holds tables; by the store's name.
+    pub rescued: BTreeMap<String, KnownRescue>,
     /// When the system was started, if that is known.
     pub booted_at: Option<Timestamp>,
     /// Why nothing may be concluded from the absence of memories, if that is so.
@@ -258,11 +260,34 @@ pub struct KnownSnapshot {
     pub stores: BTreeMap<String, BTreeMap<String, u64>>,
 }
 
+/// A rescue as findings speak of it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct KnownRescue {
+    /// `GUARD/rescue/NAME`.
+    pub id: String,
+    /// Its place among the guard's rescues.
+    pub sequence: u64,
+    /// When it was kept.
+    pub taken_at: Timestamp,
+    /// How many tables its database has; unknown if that could not be read.
+    pub tables: Option<u64>,
+}
+
 impl Memory {
     /// Returns what is known of a store from before.
     #[must_use]
     pub fn of(&self, store: &str) -> Option<&Baseline> {
         self.stores.get(store)
+    }
+
+    /// Returns what was rescued of a store since its state was last accepted.
+    #[must_use]
+    pub fn rescued_of(&self, store: &str) -> Option<&KnownRescue> {
+        let accepted_at = self.of(store).and_then(|b| b.accepted_at);
+        let rescued = self.rescued.get(store)?;
+        accepted_at
+            .is_none_or(|at| rescued.taken_at > at)
+            .then_some(rescued)
     }
 
     /// Returns whether a store is known, by the ledger or the vault, to have held data.
@@ -274,7 +299,10 @@ impl Memory {
             s.stores.contains_key(store) && accepted_at.is_none_or(|at| s.taken_at > at)
         });
         let unproven = accepted_at.is_none() && self.kept_unproven.contains(store);
-        in_vault || unproven || baseline.is_some_and(Baseline::knows_data)
+        in_vault
+            || unproven
+            || self.rescued_of(store).is_some()
+            || baseline.is_some_and(Baseline::knows_data)
     }
 }
 

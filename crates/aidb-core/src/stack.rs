@@ -17,6 +17,7 @@ use crate::look::sqlite::disk;
 use crate::memory::{Memory, Seen, Standing};
 use crate::pairing;
 use crate::rename;
+use crate::rescue;
 use crate::settings::{Environment, Settings};
 use crate::systemd::UserManager;
 use crate::vault::manifest::Pairing;
@@ -215,6 +216,9 @@ impl Stack {
         if memory.proven.is_none() {
             memory.kept_unproven = self.kept_unproven(guard);
         }
+        // An older one than the newest proven snapshot tells nothing that this does not.
+        let since = memory.proven.as_ref().map(|s| s.taken_at);
+        memory.rescued = rescue::known(&self.vault, guard, since);
         memory
     }
 

@@ -41,7 +41,7 @@ pub struct RestoreArgs {
     #[arg(long, value_name = "TIME", conflicts_with = "snapshot", value_parser = time)]
     before: Option<Timestamp>,
 
-    /// Bring back what was rescued of the container's layer: an ID of `list`, or without one the newest
+    /// Bring back what was rescued of the container's layer: an ID of `list`, or without one the one that holds the most
     #[arg(long, value_name = "ID", num_args = 0..=1, default_missing_value = "",
         conflicts_with_all = ["snapshot", "before", "all"])]
     rescue: Option<String>,
@@ -151,6 +151,9 @@ fn rescued(
 ) -> aidb_core::Result<Ready> {
     let id = Some(id).filter(|id| !id.is_empty());
     let rescue = rescue::find(&stack.vault, &guard.name, id)?;
+    if id.is_none() {
+        tell_newer(stack, &rescue, ui)?;
+    }
     let is_whole = args.to.is_some() && args.from.is_none();
     let from = if is_whole {
         Some(Path::new(""))
@@ -171,6 +174,22 @@ fn rescued(
         rescue.id(),
         brought.staging,
     ))
+}
+
+/// Says that there are newer rescues than the one that was chosen, because it holds more.
+fn tell_newer(stack: &Stack, chosen: &rescue::Rescue, ui: &Ui) -> aidb_core::Result<()> {
+    let guard = &chosen.record.guard;
+    let newest = rescue::list(&stack.vault, guard)?.pop();
+    let Some(newest) = newest.filter(|newest| newest.name != chosen.name) else {
+        return Ok(());
+    };
+    ui.note(plain(&format!(
+        "note  `{}` holds the most; the newest, {}, holds less: `--rescue {}` brings that one back",
+        chosen.id(),
+        ago(newest.record.taken_at, Timestamp::now()),
+        newest.name.sequence
+    )));
+    Ok(())
 }
 
 fn guards(stack: &Stack, args: &RestoreArgs) -> aidb_core::Result<Vec<Guard>> {

@@ -15,7 +15,7 @@ pub use verdict::Verdict;
 
 use crate::guard::{Guard, Reaction, Store};
 use crate::look::observation::{GuardObservation, Place, StoreObservation};
-use crate::memory::Memory;
+use crate::memory::{KnownRescue, Memory};
 
 /// When a guard is judged.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -168,8 +168,27 @@ impl Case<'_> {
         {
             steps.push(Step::new("bring it back", &["restore", name]));
         }
+        steps.extend(
+            self.memory
+                .rescued_of(&self.store.name)
+                .map(|rescued| bring_rescue_back(name, rescued)),
+        );
         steps.push(allow(name, id));
         steps
+    }
+
+    /// Returns what of the store was rescued, for people.
+    fn rescued_before(&self) -> Option<String> {
+        let rescued = self.memory.rescued_of(&self.store.name)?;
+        let tables = match rescued.tables {
+            Some(1) => "1 table".to_owned(),
+            Some(n) => format!("{n} tables"),
+            None => "data".to_owned(),
+        };
+        Some(format!(
+            "on {} one with {tables} was rescued from the container's own layer",
+            rescued.taken_at.strftime("%Y-%m-%d %H:%M UTC")
+        ))
     }
 
     /// Returns what is known of the store's rows before, for people.
@@ -177,7 +196,7 @@ impl Case<'_> {
         let (when, rows) = match (self.memory.of(&self.store.name), &self.memory.proven) {
             (Some(baseline), _) => (baseline.seen_at, &baseline.last.rows),
             (None, Some(snapshot)) => (snapshot.taken_at, snapshot.stores.get(&self.store.name)?),
-            (None, None) => return None,
+            (None, None) => return self.rescued_before(),
         };
         let rows = self.store.contract.told_rows(rows);
         let rows = if rows.is_empty() {
@@ -190,6 +209,15 @@ impl Case<'_> {
             when.strftime("%Y-%m-%d %H:%M UTC")
         ))
     }
+}
+
+/// Returns the step that brings back what was rescued.
+pub(crate) fn bring_rescue_back(guard: &str, rescued: &KnownRescue) -> Step {
+    let id = rescued.sequence.to_string();
+    Step::new(
+        "bring the rescue back",
+        &["restore", guard, "--rescue", &id],
+    )
 }
 
 /// Returns the step that lets a start pass a finding once.

@@ -1,7 +1,7 @@
 //! Is it there at all, and is it what it should be: a file, a folder, a database that was ever initialised?
 
 use super::finding::{Finding, FindingId, Severity, Step};
-use super::{Case, Occasion, allow};
+use super::{Case, Occasion, allow, bring_rescue_back};
 use crate::guard::{Guard, StoreKind, Uninitialised};
 use crate::look::observation::{Form, GuardObservation, Place};
 use crate::memory::Memory;
@@ -47,11 +47,14 @@ pub(super) fn folder(
     if memory.proven.is_some() {
         next.push(Step::new("bring it back", &["restore", &guard.name]));
     }
+    let rescued = guard.stores.iter().find_map(|s| memory.rescued_of(&s.name));
+    next.extend(rescued.map(|rescued| bring_rescue_back(&guard.name, rescued)));
     next.push(allow(&guard.name, id));
     let evidence = memory
         .proven
         .as_ref()
-        .map(|s| format!("the newest proven snapshot is `{}`", s.id));
+        .map(|s| format!("the newest proven snapshot is `{}`", s.id))
+        .or_else(|| rescued.map(|r| format!("what the container wrote was rescued: `{}`", r.id)));
     let finding = Finding::of_guard(id, guard.policy.missing.into(), &what);
     Some(Finding {
         path: Some(guard.data.clone()),

@@ -112,7 +112,7 @@ impl Rescue {
         let folders: BTreeSet<PathBuf> = self
             .record
             .kept_databases()
-            .filter(|d| d.tables != Some(0))
+            .filter(|d| d.is_telling())
             .flat_map(|d| {
                 let path = d.path.as_path();
                 let named = files.iter().filter(|file| path.ends_with(file));

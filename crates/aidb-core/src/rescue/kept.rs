@@ -18,7 +18,7 @@ use crate::vault::publish::{publish as make_visible, write_json};
 use crate::vault::{SnapshotName, Vault};
 
 /// The version of `rescue.json` that this program writes, and the newest that it reads.
-const FORMAT: u32 = 1;
+pub(super) const FORMAT: u32 = 1;
 
 /// How many rescues with a database are kept, beside the first.
 const KEPT_WITH_DATABASE: usize = 5;
@@ -72,7 +72,7 @@ pub struct Record {
 impl Record {
     /// Returns the databases that hold tables, or that could not be read to tell.
     pub fn telling_databases(&self) -> impl Iterator<Item = &Database> {
-        self.databases.iter().filter(|d| d.tables != Some(0))
+        self.databases.iter().filter(|d| d.is_telling())
     }
 
     /// Returns the databases that are among what was kept.
@@ -80,6 +80,13 @@ impl Record {
         self.databases
             .iter()
             .filter(|d| self.entries.iter().any(|e| e.path == d.path))
+    }
+
+    /// Returns how much the databases hold that were kept and hold tables, pages.
+    #[must_use]
+    pub fn content(&self) -> u64 {
+        let telling = self.kept_databases().filter(|d| d.is_telling());
+        telling.map(Database::content).sum()
     }
 }
 
@@ -108,7 +115,7 @@ impl Rescue {
     }
 }
 
-fn folder(vault: &Vault, guard: &str) -> PathBuf {
+pub(super) fn folder(vault: &Vault, guard: &str) -> PathBuf {
     vault.guard_folder(guard).join("rescue")
 }
 
@@ -127,7 +134,9 @@ pub fn list(vault: &Vault, guard: &str) -> Result<Vec<Rescue>> {
     Ok(names(&folder)?.into_iter().filter_map(open).collect())
 }
 
-/// Returns a guard's rescue by an unambiguous beginning of its name, with or without its zeros; without one, the newest.
+/// Returns a guard's rescue by an unambiguous beginning of its name, with or without its zeros; without one, the one
+/// whose databases hold the most, of equal ones the newest: a container that starts on nothing at every restart leaves its
+/// smallest last.
 ///
 /// # Errors
 /// [`Error::Usage`] if there is none, or several fit.
@@ -135,10 +144,13 @@ pub fn find(vault: &Vault, guard: &str, id: Option<&str>) -> Result<Rescue> {
     let hint = Some(format!("`aidb list {guard}` shows what there is"));
     let mut all = list(vault, guard)?;
     let Some(id) = id else {
-        return all.pop().ok_or_else(|| Error::Usage {
-            what: format!("nothing was rescued of `{guard}`"),
-            hint: None,
-        });
+        return all
+            .into_iter()
+            .max_by_key(|r| r.record.content())
+            .ok_or_else(|| Error::Usage {
+                what: format!("nothing was rescued of `{guard}`"),
+                hint: None,
+            });
     };
     let id = id.rsplit_once('/').map_or(id, |(_, id)| id);
     let fits = |r: &Rescue| {
@@ -162,7 +174,7 @@ pub fn find(vault: &Vault, guard: &str, id: Option<&str>) -> Result<Rescue> {
     }
 }
 
-fn names(folder: &Path) -> Result<Vec<SnapshotName>> {
+pub(super) fn names(folder: &Path) -> Result<Vec<SnapshotName>> {
     let entries = match std::fs::read_dir(folder) {
         Ok(entries) => entries,
         Err(e) if e.kind() == std::io::ErrorKind::NotFound => return Ok(Vec::new()),
@@ -230,9 +242,12 @@ fn record(staged: &Staged<'_>, sequence: u64, answer: Answer) -> Record {
     let (files, size_bytes) = sizes.fold((0, 0), |(n, sum), size| (n + 1, sum + size));
     let databases = look.databases.into_iter().map(|database| {
         let copy = staged.path.join("data").join(database.path.as_path());
-        let tables = disk::read(&copy).ok().and_then(|d| d.tables);
+        let read = disk::read(&copy).ok();
+        let pages = read.as_ref().map(|d| d.pages);
+        let tables = read.and_then(|d| d.tables).map(|t| t.len() as u64);
         Database {
-            tables: tables.map(|t| t.len() as u64),
+            pages: pages.filter(|_| tables.is_some()),
+            tables,
             ..database
         }
     });
@@ -261,8 +276,8 @@ fn record(staged: &Staged<'_>, sequence: u64, answer: Answer) -> Record {
     }
 }
 
-/// Returns the rescues that go: of those with a database all but the first and the last few, of those
-/// without all but the last few. An application that writes to its layer at every run must not fill the disk.
+/// Returns the rescues that go: of those with a database all but the first, the last few and the one that holds the
+/// most, of those without all but the last few. An application that writes to its layer at every run must not fill the disk.
 fn old(rescues: &[Rescue]) -> Vec<&Rescue> {
     let (with, without): (Vec<&Rescue>, Vec<&Rescue>) = rescues
         .iter()
@@ -271,7 +286,9 @@ fn old(rescues: &[Rescue]) -> Vec<&Rescue> {
         let end = all.len().saturating_sub(last).max(first.min(all.len()));
         first.min(all.len())..end
     };
+    let most = with.iter().max_by_key(|r| r.record.content()).copied();
     let mut old = with[beyond(&with, 1, KEPT_WITH_DATABASE)].to_vec();
+    old.retain(|r| !most.is_some_and(|most| std::ptr::eq(most, *r)));
     old.extend(&without[beyond(&without, 0, KEPT_WITHOUT)]);
     old
 }

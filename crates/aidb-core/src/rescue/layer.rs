@@ -63,6 +63,24 @@ pub struct Database {
     /// How many tables it has; unknown until it was copied, or if it cannot be read.
     #[serde(default)]
     pub tables: Option<u64>,
+    /// How many pages it has as of its last commit, its log laid over it; unknown as its tables are.
+    #[serde(default)]
+    pub pages: Option<u64>,
+}
+
+impl Database {
+    /// Returns whether it holds tables, or could not be read to tell.
+    #[must_use]
+    pub fn is_telling(&self) -> bool {
+        self.tables != Some(0)
+    }
+
+    /// Returns how much it holds, to compare with others of its kind: pages, or what its files would make. The size of
+    /// the files alone tells little: a log may be as large as its database, and hold the same pages.
+    #[must_use]
+    pub fn content(&self) -> u64 {
+        self.pages.unwrap_or(self.size_bytes / 4096)
+    }
 }
 
 /// Something that was not kept.
@@ -162,6 +180,7 @@ pub(super) fn sort(root: &Root, noise: &[String], mounts: &[PathBuf]) -> Result<
             path: main.path.clone().into(),
             size_bytes: size(main) + with,
             tables: None,
+            pages: None,
         });
     }
     let all = || databases.iter().chain(&files);

@@ -15,6 +15,7 @@ mod bring_back;
 mod inside;
 mod keep;
 mod kept;
+mod known;
 mod layer;
 mod say;
 #[cfg(test)]
@@ -28,6 +29,7 @@ use jiff::Timestamp;
 pub use bring_back::Brought;
 pub use inside::child_main;
 pub use kept::{Record, Rescue, find, list};
+pub(crate) use known::known;
 pub use layer::{Database, LeftOut, Look};
 pub use say::findings;
 

@@ -274,6 +274,27 @@ fn rescues_without_a_database_go_sooner_than_those_with_one() {
 }
 
 #[test]
+fn the_one_that_holds_the_most_stays_and_is_what_is_brought_back() {
+    let bench = Bench::new();
+    // Of equal ones the newest is meant; the third holds the most, and many small ones come after it.
+    for rows in [1, 1, 2000, 2, 3, 4, 5, 6, 7, 8, 9] {
+        bench.put_database("app/webui.db", rows);
+        let _ = bench.kept();
+    }
+    let all = list(&bench.vault, "open-webui").unwrap();
+    let sequences: Vec<u64> = all.iter().map(|r| r.name.sequence).collect();
+    assert_eq!(sequences, [1, 3, 7, 8, 9, 10, 11]);
+    let meant = find(&bench.vault, "open-webui", None).unwrap();
+    assert_eq!(meant.name.sequence, 3);
+    let known = known(&bench.vault, &bench.guard, None);
+    let chats = &known["chats"];
+    assert_eq!((chats.sequence, chats.tables), (3, Some(1)));
+    assert_eq!(chats.id, meant.id());
+    // A proven snapshot that was taken later knows more.
+    assert!(super::known(&bench.vault, &bench.guard, Some(Timestamp::now())).is_empty());
+}
+
+#[test]
 fn a_rescued_database_takes_the_place_of_the_empty_one_and_the_rest_stays() {
     let bench = Bench::new();
     bench.put_database("app/backend/data/webui.db", 5);

@@ -47,7 +47,23 @@ fn chats_in_the_layer_of_a_container_come_back_by_the_printed_command() {
           see what it holds:     BIN/aidb show open-webui/rescue/000001-TIME-34e15a928502
     --- status 0
     "#);
-    let back = &rescued.commands("put it into the data folder")[0];
+    // The empty database that is left is no fresh start: the chats are known, and the start says where they are.
+    let start = stack.run("aidb-precheck check --at start open-webui");
+    insta::assert_snapshot!(start, @r#"
+    hold  open-webui/chats  `webui.db` has 0 bytes  [sqlite.empty-file]
+          on DATE UTC one with 48 tables was rescued from the container's own layer
+          bring the rescue back: BIN/aidb restore open-webui --rescue 1
+          or let it pass once:   BIN/aidb allow open-webui sqlite.empty-file --reason 'I have looked at it'
+    ok    open-webui/uploads  not there yet
+    ok    open-webui/vectors  not there yet
+    --- status 1
+    "#);
+    assert_eq!(
+        std::fs::read(stack.data().join("webui.db")).unwrap(),
+        b"",
+        "it was moved aside"
+    );
+    let back = &start.commands("bring the rescue back")[0];
     insta::assert_snapshot!(stack.shell(&stack.printed(back)), @r#"
     restored open-webui from DATE (unproven): 12 files, 13.6 MiB, in TIME
     what was there is kept: `~/ai/open-webui.aidb-before-TIME.part`
