@@ -56,6 +56,8 @@ let
       "write an absolute path on a volume"
     else if lib.hasInfix "begins with `~`" folder.why then
       "write \${config.home.homeDirectory} in place of `~`"
+    else if lib.hasInfix "has `..` in it" folder.why then
+      "write the path without `..`"
     else if lib.hasInfix "has the option" folder.why then
       "take the option away"
     else if lib.hasInfix "is no volume of" folder.why then

@@ -63,7 +63,11 @@ let
         {
           anonymous = "its volume is anonymous, and Podman deletes that with the container";
           tilde = "`${source.text}` begins with `~`, which nothing expands";
-          relative = "`${source.text}` is relative to the unit file";
+          relative =
+            if lib.hasPrefix "/" source.text then
+              "`${source.text}` has `..` in it, so it cannot be told which folder that is"
+            else
+              "`${source.text}` is relative to the unit file";
           specifier = "what `%${source.specifier}` in `${source.text}` stands for is not known here";
           name = "`${source.text}` is neither an absolute path nor a volume's name";
         }

@@ -47,6 +47,10 @@ in
     config = webui { volumes = [ "./ai:${data}" ]; };
     errors = lost "`./ai` is relative to the unit file" keep;
   };
+  "a path with dots" = {
+    config = webui { volumes = [ "%h/x/../ai:${data}" ]; };
+    errors = lost "`/home/alice/x/../ai` has `..` in it, so it cannot be told which folder that is" "write the path without `..`";
+  };
   "an anonymous volume" = {
     config = webui { volumes = [ data ]; };
     errors = lost "its volume is anonymous, and Podman deletes that with the container" keep;

@@ -269,6 +269,13 @@ fn keeps_nothing(source: &MountSource) -> (String, Option<&'static str>) {
                 format!("`{}`, and nothing expands `~`", text.escape_debug()),
                 Some("write `%h` in place of `~`"),
             ),
+            Unusable::Relative(text) if text.starts_with('/') => (
+                format!(
+                    "`{}`, which has `..` in it, so it cannot be told which folder that is",
+                    text.escape_debug()
+                ),
+                Some("write the path without `..`"),
+            ),
             Unusable::Relative(text) => (
                 format!(
                     "`{}`, which is relative to the unit file",

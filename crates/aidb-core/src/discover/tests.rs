@@ -119,6 +119,10 @@ fn every_way_to_write_a_volume() {
             "! `./x`, which is relative to the unit file",
         ),
         (
+            "Volume=/srv/x/../y:/app/backend/data",
+            "! `/srv/x/../y`, which has `..` in it, so it cannot be told which folder that is",
+        ),
+        (
             "Volume=%t/x:/app/backend/data",
             "! `%t/x`, and what `%t` stands for is not known here",
         ),
