@@ -188,7 +188,16 @@ let
   ) guarded;
 
   # A folder has one guard, whose hooks are in one unit: a second one would move things under an application that is up.
-  second = lib.filter (candidate: cfg.guards.${candidate.name}.enable or true) cfg.internal.shared;
+  # Who gave that guard to a certain container knows.
+  second = lib.filter (
+    candidate:
+    let
+      guard = cfg.guards.${candidate.sharedWith};
+    in
+    guard.enable
+    && guard.container == folders.${candidate.sharedWith}.container
+    && cfg.guards.${candidate.name}.enable or true
+  ) cfg.internal.shared;
 
   alone = lib.filter (
     name:

@@ -120,6 +120,16 @@ in
       services.aidb.guards.worker.enable = false;
     };
   };
+  "two containers of one folder, and the other one has the guard" = {
+    config = {
+      imports = [ (webui { volumes = [ "/srv/ai:${data}" ]; }) ];
+      services.podman.containers.worker = {
+        image = "ghcr.io/open-webui/open-webui:v0.6.38";
+        volumes = [ "/srv/ai:${data}" ];
+      };
+      services.aidb.guards.webui.container = "worker";
+    };
+  };
   "another system" = {
     config = {
       imports = [ (webui { volumes = [ "/srv/ai:${data}" ]; }) ];
