@@ -126,6 +126,8 @@ let
             why = "its volume is in extraConfig; to guard it, say services.aidb.guards.${guard.name}.data and .preset";
           }
         ) (lib.filter (guard: guard.container == name && !cfg.guards ? ${guard.name}) distinct.beside);
+        # It shares a folder whose guard is off.
+        off = lib.filter (c: c.container == name && !cfg.guards.${c.sharedWith}.enable) distinct.shared;
         # A folder of another guard is guarded, whoever mounts it.
         data = lib.filter (d: d != null) (
           lib.mapAttrsToList (_: guard: guard.data) (lib.filterAttrs (_: guard: guard.enable) cfg.guards)
@@ -133,13 +135,18 @@ let
         others = lib.concatMap (
           n:
           let
-            left = lib.filter (folder: !lib.elem folder (data ++ lib.concatMap (l: l.folders) late)) n.folders;
+            left = lib.filter (folder: !lib.elem folder (data ++ lib.concatMap (l: l.folders) late ++ map (c: c.found.data) off)) n.folders;
           in
           lib.optional (left != [ ]) (n // { folders = left; })
         ) (derive.notGuarded context whole.${name} (presetsOf name) kept);
       in
       others
       ++ late
+      ++ map (c: {
+        container = name;
+        folders = [ c.found.data ];
+        why = "services.aidb.guards.${c.sharedWith}.enable is false";
+      }) off
       ++ map (f: {
         container = name;
         folders = [ f.data ];
