@@ -14,6 +14,7 @@ use std::time::{Duration, Instant};
 
 use aidb_core::Error;
 use aidb_core::guard::{Contract, Store, StoreKind};
+use aidb_core::vault::lock::{Lock, Mode};
 use aidb_core::vault::manifest::{How, Kind};
 use aidb_core::vault::restore::{self, Options};
 use rusqlite::Connection;
@@ -74,6 +75,33 @@ fn where_nothing_differs_there_is_no_new_folder() {
     let again = bench.take("manual").unwrap();
     assert!(!again.is_new);
     assert_eq!(again.snapshot.name, newest.name);
+}
+
+#[test]
+fn a_take_that_waited_for_a_restore_captures_what_was_brought_back() {
+    let bench = Bench::new();
+    bench.put("uploads/a", "damaged");
+    let aside = bench.data().with_extension("aside");
+    let patience = Duration::from_secs(1);
+    let lock = Lock::guard(&bench.vault, "g", Mode::Exclusive, patience).unwrap();
+    let taken = std::thread::scope(|threads| {
+        let taking = threads.spawn(|| bench.take_patiently("timer").unwrap());
+        // As long as it waits it has nothing of the data open, else a restore would find the folder in use.
+        std::thread::sleep(Duration::from_millis(500));
+        assert_eq!(descriptors_below(&bench.data()), 0);
+        std::fs::rename(bench.data(), &aside).unwrap();
+        bench.put("uploads/a", "brought back");
+        drop(lock);
+        taking.join().unwrap()
+    });
+    let kept = std::fs::read_to_string(taken.snapshot.data().join("uploads/a")).unwrap();
+    assert_eq!(kept, "brought back");
+}
+
+fn descriptors_below(folder: &Path) -> usize {
+    let descriptors = std::fs::read_dir("/proc/self/fd").unwrap();
+    let targets = descriptors.filter_map(|d| std::fs::read_link(d.ok()?.path()).ok());
+    targets.filter(|t| t.starts_with(folder)).count()
 }
 
 /// A change of the data folder, by what it is.

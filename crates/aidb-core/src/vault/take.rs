@@ -200,9 +200,10 @@ impl<'a> Taking<'a> {
         let guard = request.guard;
         let began = Instant::now();
         let taken_at = Timestamp::now();
-        let root = Root::open(&guard.data)?;
-        refuse_vault_inside(vault, &root)?;
+        refuse_vault_inside(vault, &Root::open(&guard.data)?)?;
         let lock = Lock::guard(vault, &guard.name, Mode::Exclusive, request.patience)?;
+        // Not before the lock: a restore that we waited for has put the folder of before aside.
+        let root = Root::open(&guard.data)?;
         freeze::thaw_forgotten(vault);
         let exclude = Exclude::new(&guard.exclude)?;
         let walk = root.walk_data(&exclude);

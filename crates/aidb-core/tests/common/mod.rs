@@ -129,6 +129,16 @@ impl Bench {
         take::take(&self.vault, &request)
     }
 
+    /// Takes a snapshot and waits for the guard's lock as long as that needs.
+    pub fn take_patiently(&self, reason: &str) -> Result<Taken> {
+        let guard = self.guard_with_databases();
+        let request = Request {
+            patience: Duration::from_secs(60),
+            ..Self::request(&guard, reason)
+        };
+        take::take(&self.vault, &request)
+    }
+
     pub fn stop(&self, invocation: &str) -> Result<Taken> {
         let guard = self.guard_with_databases();
         let request = Request {
