@@ -17,6 +17,7 @@ use crate::look::scan::{self, told};
 use crate::look::{Depth, Way, Where};
 use crate::memory::{Memory, Seen, Standing};
 use crate::migrate;
+use crate::pairing::older;
 use crate::report::{Checked, GuardReport, StoreReport};
 use crate::stack::Stack;
 use crate::vault::lock::{Lock, Mode};
@@ -76,6 +77,10 @@ pub fn check(stack: &mut Stack, guard: &Guard, how: How) -> GuardReport {
         use_tokens(stack, guard, &mut findings);
     }
     remember(stack, guard, &seen, &findings);
+    if how.occasion == Occasion::Start {
+        // It speaks of the image: the data is healthy all the same, and remembered.
+        findings.extend(older::at_start(stack, guard, &seen));
+    }
     GuardReport::new(&guard.name, findings, store_reports(guard, &seen))
 }
 

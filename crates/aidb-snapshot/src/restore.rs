@@ -5,12 +5,13 @@ use std::time::Duration;
 
 use aidb_cli::text::{ago, count, plain, size, took, when};
 use aidb_cli::ui::Style;
-use aidb_cli::{Common, Ui, common::duration, units};
+use aidb_cli::{Common, Ui, common::duration, render, units};
 use aidb_core::Error;
 use aidb_core::guard::Guard;
 use aidb_core::judge::Verdict;
+use aidb_core::pairing::older;
 use aidb_core::rescue;
-use aidb_core::stack::Stack;
+use aidb_core::stack::{Kept, Stack};
 use aidb_core::userns::{self, UserNamespace};
 use aidb_core::vault::Snapshot;
 use aidb_core::vault::lock::{Lock, Mode};
@@ -121,6 +122,11 @@ pub fn restore(common: &Common, args: &RestoreArgs, ui: &mut Ui) -> anyhow::Resu
         }
         let kept = choose(&stack, guard, args.snapshot.as_deref(), args.before)?;
         let id = kept.id();
+        if let (Kept::Snapshot(snapshot), None, false) = (&kept, &args.to, userns::is_inside())
+            && let Some(finding) = older::at_restore(&stack, guard, snapshot)
+        {
+            render::print_finding(ui, &guard.name, &finding);
+        }
         let ready = ready(&stack, guard, kept, &args.only, !args.dry_run, ui)
             .with_context(|| format!("cannot restore `{}` from `{id}`", guard.name))?;
         all.push(ready);

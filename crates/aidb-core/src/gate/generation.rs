@@ -14,6 +14,8 @@ const LARGEST_BYTES: u64 = 1 << 20;
 pub struct Generation {
     /// What becomes `~/.config`.
     config: PathBuf,
+    /// Where its units lie.
+    units: PathBuf,
 }
 
 /// What a switch does to a unit.
@@ -33,9 +35,26 @@ impl Generation {
     pub fn at(folder: &Path, environment: &Environment) -> Self {
         let below = environment.config_home.strip_prefix(&environment.home);
         let below = below.unwrap_or(Path::new(".config"));
+        let config = folder.join("home-files").join(below);
         Self {
-            config: folder.join("home-files").join(below),
+            units: config.join("systemd/user"),
+            config,
         }
+    }
+
+    /// Returns what is there now, however it came: the person's own configuration, and what systemd's generators made of
+    /// it, as a quadlet's unit.
+    #[must_use]
+    pub fn present(environment: &Environment) -> Vec<Self> {
+        let mut present = vec![Self {
+            units: environment.config_home.join("systemd/user"),
+            config: environment.config_home.clone(),
+        }];
+        present.extend(environment.runtime.as_ref().map(|runtime| Self {
+            units: runtime.join("systemd/generator"),
+            config: environment.config_home.clone(),
+        }));
+        present
     }
 
     /// Returns its settings; none if the module is not enabled in it.
@@ -56,7 +75,7 @@ impl Generation {
     /// # Errors
     /// [`crate::Error::Io`] if a file of it cannot be read.
     pub fn unit(&self, name: &str) -> Result<Option<UnitFile>> {
-        let folder = self.config.join("systemd/user");
+        let folder = &self.units;
         let template = name.split_once('@').and_then(|(stem, rest)| {
             let (_, suffix) = rest.rsplit_once('.')?;
             Some(format!("{stem}@.{suffix}"))

@@ -9,7 +9,6 @@
 //! boot left.
 
 mod generation;
-mod image;
 
 use std::collections::BTreeSet;
 use std::path::Path;
@@ -21,6 +20,7 @@ use crate::guard::Guard;
 use crate::judge::{Finding, FindingId, Occasion, Severity, Verdict};
 use crate::look::Depth;
 use crate::look::scan::told;
+use crate::pairing::older;
 use crate::podman::Storage;
 use crate::report::GuardReport;
 use crate::rescue;
@@ -267,7 +267,13 @@ fn judge(stack: &mut Stack, request: &Request, passage: &mut Passage, deadline: 
     let (seen, mut findings) = check::look_and_judge(stack, guard, how, &memory);
     findings.extend(check::unfinished_restore(stack, guard, how.occasion));
     if passage.stops() {
-        findings.extend(image::older(stack, request.from, request.to, guard, &seen));
+        findings.extend(older::at_switch(
+            stack,
+            request.from,
+            request.to,
+            guard,
+            &seen,
+        ));
     }
     if !request.dry_run {
         check::remember(stack, guard, &seen, &findings);
@@ -337,7 +343,7 @@ fn keep(
         .find(|f| f.severity == Severity::Hold);
     let from = request.from.map(|f| Generation::at(f, &stack.environment));
     let known = stack.pairing(guard);
-    let image = from.and_then(|f| image::of_unit(&f, guard)).or(known.image);
+    let image = from.and_then(|f| older::of_unit(&f, guard)).or(known.image);
     let taken = take::take(
         &stack.vault,
         &take::Request {

@@ -440,6 +440,42 @@ fn an_image_that_is_older_than_the_data_is_refused_and_its_own_snapshot_is_named
     "#);
     switch.unit("new", Some(&image("v0.6.39")));
     let _ = switch.gate("").with(0);
+
+    drop(database);
+    // However the older image came, a start says so, and lets it pass: the data is as it should be.
+    let present = format!(".config/systemd/user/{UNIT}");
+    switch.write(&present, &image("v0.6.30"));
+    let start = || {
+        switch
+            .stack
+            .run("aidb-precheck check --at start open-webui")
+    };
+    insta::assert_snapshot!(start(), @r#"
+    warn  open-webui/chats  the image that starts is older than the schema of the data  [image.older-than-data]
+          the data has revision `ffffffffffff`, first kept on DATE UTC with `ghcr.io/open-webui/open-webui:v0.6.38`; `ghcr.io/open-webui/open-webui:v0.6.30` last ran on `37f288994c47`
+          bring back its data:   BIN/aidb restore open-webui --snapshot 000001-TIME-switch
+    ok    open-webui/uploads  read
+    ok    open-webui/vectors  not there yet
+    --- status 0
+    "#);
+    let newer = switch
+        .stack
+        .run("aidb restore open-webui --snapshot 2 --dry-run");
+    insta::assert_snapshot!(newer, @r#"
+    warn  open-webui/chats  `open-webui/000002-TIME-switch` is of a newer schema than the image that is there  [image.older-than-data]
+          the data has revision `ffffffffffff`, first kept on DATE UTC with `ghcr.io/open-webui/open-webui:v0.6.38`; `ghcr.io/open-webui/open-webui:v0.6.30` last ran on `37f288994c47`
+          bring back its data:   BIN/aidb restore open-webui --snapshot 000001-TIME-switch
+    would restore open-webui from open-webui/000002-TIME-switch (5 files, 632 KiB)
+    would keep what is there now as `~/ai/open-webui.aidb-before-TIME`
+    would carry over `cache`, which no snapshot holds
+    --- status 0
+    "#);
+    let paired = switch
+        .stack
+        .run("aidb restore open-webui --snapshot 1 --dry-run");
+    assert!(!paired.stdout.contains("image.older-than-data"), "{paired}");
+    switch.write(&present, &image("v0.6.39"));
+    assert!(!start().stdout.contains("image.older-than-data"));
 }
 
 #[test]

@@ -1,15 +1,23 @@
-//! Is the image that a switch brings older than the schema of the data? Snapshots know which image ran on which schema.
+//! Is an image older than the schema of the data? Snapshots know which image ran on which schema.
+//!
+//! It is asked of the image that a switch brings, of the one that a start runs, and of the one that is there when a
+//! snapshot comes back. All of it is read from files: Podman is not called.
 
 use std::path::Path;
 
 use jiff::Timestamp;
 
-use super::Generation;
 use crate::discover::image::Image;
+use crate::gate::Generation;
 use crate::guard::Guard;
 use crate::judge::{Finding, FindingId, Severity, Step, allow};
 use crate::look::observation::GuardObservation;
+use crate::settings::Environment;
 use crate::stack::Stack;
+use crate::vault::Snapshot;
+
+/// How many of a guard's newest snapshots are asked: a start must not open ten thousand.
+const MOST_ASKED: usize = 400;
 
 /// What ran when a snapshot was taken, and the schema's revision that it held.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -21,13 +29,21 @@ struct Pair {
 }
 
 /// Returns the image that a guard's unit runs, as the generation says.
-pub(super) fn of_unit(generation: &Generation, guard: &Guard) -> Option<String> {
+pub(crate) fn of_unit(generation: &Generation, guard: &Guard) -> Option<String> {
     let unit = generation.unit(guard.unit.as_ref()?).ok()??;
     unit.last("X-Container", "Image").map(str::to_owned)
 }
 
+/// Returns the image that a guard's unit runs now: of the unit in the person's folder, or of what Podman's generator made
+/// of a quadlet.
+fn of_present_unit(environment: &Environment, guard: &Guard) -> Option<String> {
+    Generation::present(environment)
+        .iter()
+        .find_map(|present| of_unit(present, guard))
+}
+
 /// Returns what is to be said of the image that the new generation brings.
-pub(super) fn older(
+pub(crate) fn at_switch(
     stack: &Stack,
     from: Option<&Path>,
     to: &Path,
@@ -39,50 +55,104 @@ pub(super) fn older(
     if from.and_then(image_in).is_some_and(|old| old == image) {
         return None;
     }
-    let snapshots = stack.vault.snapshots(&guard.name).ok()?;
-    for (store, seen) in guard.stores.iter().zip(&seen.stores) {
-        let opened = seen.database.as_ref().and_then(|d| d.opened.as_ref());
-        let Some(now) = opened.map(|o| &o.revision).filter(|r| !r.is_empty()) else {
-            continue;
-        };
-        let pairs: Vec<Pair> = snapshots
-            .iter()
-            .filter_map(|s| {
-                let proof = s.proof.as_ref()?;
-                let of_store = proof.stores.iter().find(|p| p.name == store.name)?;
-                Some(Pair {
-                    id: s.id(),
-                    taken_at: s.summary.taken_at,
-                    image: s.summary.pairing.image.clone()?,
-                    revision: of_store.seen.revision.clone(),
-                })
-            })
-            .collect();
-        if let Some(evidence) = judged(&image, now, &pairs) {
-            let id = FindingId::ImageOlderThanData;
-            let mut next = Vec::new();
-            if let Some(paired) = &evidence.paired {
-                let name = paired.split_once('/').map_or(paired.as_str(), |(_, id)| id);
-                next.push(Step::new(
-                    "bring back its data",
-                    &["restore", &guard.name, "--snapshot", name],
-                ));
-            }
-            next.push(allow(&guard.name, id));
-            return Some(Finding {
-                store: Some(store.name.clone()),
+    let mut finding = of_data(
+        stack,
+        guard,
+        seen,
+        &image,
+        "the image of this switch is older than the schema of the data",
+    )?;
+    finding.severity = Severity::Hold;
+    finding.next.push(allow(&guard.name, finding.id));
+    Some(finding)
+}
+
+/// Returns what is to be said of the image that a start runs. It holds nothing up: the application says itself that it
+/// does not know the schema, and this says what belongs to it.
+pub(crate) fn at_start(stack: &Stack, guard: &Guard, seen: &GuardObservation) -> Option<Finding> {
+    let image = of_present_unit(&stack.environment, guard)?;
+    let what = "the image that starts is older than the schema of the data";
+    of_data(stack, guard, seen, &image, what)
+}
+
+/// Returns what is to be said of the image that is there when a snapshot comes back.
+#[must_use]
+pub fn at_restore(stack: &Stack, guard: &Guard, snapshot: &Snapshot) -> Option<Finding> {
+    let present = of_present_unit(&stack.environment, guard);
+    let image = present.or_else(|| stack.pairing(guard).image)?;
+    let proof = snapshot.proof.as_ref()?;
+    proof.stores.iter().find_map(|store| {
+        let evidence = judged(
+            &image,
+            &store.seen.revision,
+            &pairs(stack, guard, &store.name),
+        )?;
+        let what = format!(
+            "`{}` is of a newer schema than the image that is there",
+            snapshot.id()
+        );
+        Some(finding(guard, &store.name, &evidence, &what))
+    })
+}
+
+/// Judges an image by the data as it was seen.
+fn of_data(
+    stack: &Stack,
+    guard: &Guard,
+    seen: &GuardObservation,
+    image: &str,
+    what: &str,
+) -> Option<Finding> {
+    guard
+        .stores
+        .iter()
+        .zip(&seen.stores)
+        .find_map(|(store, seen)| {
+            let opened = seen.database.as_ref().and_then(|d| d.opened.as_ref());
+            let now = opened.map(|o| &o.revision)?;
+            let evidence = judged(image, now, &pairs(stack, guard, &store.name))?;
+            Some(Finding {
                 path: Some(seen.path.clone()),
-                evidence: Some(evidence.told),
-                next,
-                ..Finding::of_guard(
-                    id,
-                    Severity::Hold,
-                    "the image of this switch is older than the schema of the data",
-                )
-            });
-        }
+                ..finding(guard, &store.name, &evidence, what)
+            })
+        })
+}
+
+fn finding(guard: &Guard, store: &str, evidence: &Evidence, what: &str) -> Finding {
+    let paired = evidence.paired.as_ref().map(|paired| {
+        let name = paired.split_once('/').map_or(paired.as_str(), |(_, id)| id);
+        Step::new(
+            "bring back its data",
+            &["restore", &guard.name, "--snapshot", name],
+        )
+    });
+    Finding {
+        store: Some(store.to_owned()),
+        evidence: Some(evidence.told.clone()),
+        next: paired.into_iter().collect(),
+        ..Finding::of_guard(FindingId::ImageOlderThanData, Severity::Warn, what)
     }
-    None
+}
+
+/// Returns which image ran on which revision of a store, in order of time.
+fn pairs(stack: &Stack, guard: &Guard, store: &str) -> Vec<Pair> {
+    let Ok(snapshots) = stack.vault.each_snapshot(&guard.name) else {
+        return Vec::new();
+    };
+    let pair = |s: Snapshot| {
+        let proof = s.proof.as_ref()?;
+        let of_store = proof.stores.iter().find(|p| p.name == store)?;
+        Some(Pair {
+            id: s.id(),
+            taken_at: s.summary.taken_at,
+            image: s.summary.pairing.image.clone()?,
+            revision: of_store.seen.revision.clone(),
+        })
+    };
+    let newest = snapshots.rev().take(MOST_ASKED).flatten();
+    let mut pairs: Vec<Pair> = newest.filter_map(pair).collect();
+    pairs.reverse();
+    pairs
 }
 
 /// Why an image is older.
@@ -98,6 +168,9 @@ struct Evidence {
 /// It is if it ran on other revisions only, and before the data's revision was first seen; one that never ran here is
 /// if its version is lower than that of every image that ran on the data's revision.
 fn judged(image: &str, now: &[String], pairs: &[Pair]) -> Option<Evidence> {
+    if now.is_empty() {
+        return None;
+    }
     let with_now: Vec<&Pair> = pairs.iter().filter(|p| p.revision == now).collect();
     let first = with_now.first()?;
     if with_now.iter().any(|p| p.image == image) {
