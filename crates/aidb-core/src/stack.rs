@@ -99,7 +99,7 @@ impl Stack {
         settings.state = aside.path().join("state");
         Vault::make_folder(&settings.state)?;
         if ledger.exists() {
-            std::fs::copy(&ledger, settings.state.join("ledger.db")).doing("copy", &ledger)?;
+            Ledger::copy(&ledger, &settings.state.join("ledger.db"))?;
         }
         if !settings.vault.exists() {
             settings.vault = aside.path().join("vault");

@@ -19,6 +19,7 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use jiff::Timestamp;
+use rusqlite::config::DbConfig;
 use rusqlite::{Connection, ErrorCode, Params, Row, Transaction, TransactionBehavior};
 
 pub use events::Event;
@@ -105,6 +106,25 @@ impl Ledger {
         }
     }
 
+    /// Copies a ledger as it is now, with what only its log holds; one that SQLite cannot read, byte by byte.
+    ///
+    /// # Errors
+    /// [`Error::Io`] if the copy cannot be written.
+    pub fn copy(from: &Path, to: &Path) -> Result<()> {
+        let vacuum = |from: &Path| -> rusqlite::Result<()> {
+            let db = Connection::open(from)?;
+            db.busy_timeout(PATIENCE)?;
+            db.set_db_config(DbConfig::SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, true)?;
+            db.execute("vacuum into ?", [to.to_string_lossy()])?;
+            Ok(())
+        };
+        if vacuum(from).is_ok() {
+            return Ok(());
+        }
+        std::fs::copy(from, to).doing("copy", from)?;
+        Ok(())
+    }
+
     fn connect(path: &Path) -> Result<Self> {
         let sqlite = |doing| {
             move |source| Error::Sqlite {
@@ -130,6 +150,7 @@ impl Ledger {
         }
         // A page that is broken further in would be met at every use of it, and never be mended.
         sound(&db).map_err(sqlite("check the ledger"))?;
+        write_ahead(&db).map_err(sqlite("set up the ledger"))?;
         if version < VERSION {
             let transaction = db
                 .transaction_with_behavior(TransactionBehavior::Immediate)
@@ -281,6 +302,34 @@ fn sound(db: &Connection) -> rusqlite::Result<()> {
     Err(rusqlite::Error::SqliteFailure(corrupt, Some(said)))
 }
 
+/// Has transactions appended to a log that is synced once in a while: a hook that notes something waits for no disk.
+///
+/// A power cut may take the last of them, and leaves the ledger whole; what matters is in the vault as well. The log
+/// stays when the last tool closes, because to fold it back costs the syncs that it saves.
+fn write_ahead(db: &Connection) -> rusqlite::Result<()> {
+    // Each opening reads the log, so it is kept short: a start writes about five pages.
+    const LOG_PAGES: u32 = 200;
+    db.set_db_config(DbConfig::SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, true)?;
+    db.pragma_update(None, "wal_autocheckpoint", LOG_PAGES)?;
+    let mode: String = db.pragma_query_value(None, "journal_mode", |r| r.get(0))?;
+    let is_wal = mode == "wal"
+        || match db.pragma_update_and_check(None, "journal_mode", "wal", |r| r.get::<_, String>(0))
+        {
+            Ok(mode) => mode == "wal",
+            // Another tool is at it; or nothing can be written here, which whoever writes will be told.
+            Err(e) => {
+                let harmless = [ErrorCode::DatabaseBusy, ErrorCode::ReadOnly];
+                if !e.sqlite_error_code().is_some_and(|c| harmless.contains(&c)) {
+                    return Err(e);
+                }
+                false
+            }
+        };
+    // With a rollback journal it takes all syncs for a power cut to leave it whole.
+    let synchronous = if is_wal { "normal" } else { "full" };
+    db.pragma_update(None, "synchronous", synchronous)
+}
+
 fn is_broken(e: &rusqlite::Error) -> bool {
     matches!(
         e.sqlite_error_code(),
@@ -350,6 +399,45 @@ mod tests {
                 .use_token("webui", FindingId::SqliteNoTables)
                 .unwrap()
         );
+    }
+
+    #[test]
+    fn a_copy_has_what_only_the_log_holds() {
+        let folder = tempfile::tempdir().unwrap();
+        let vault = Vault::at(&folder.path().join("vault"));
+        let mut ledger = Ledger::open(&folder.path().join("state"), &vault).unwrap();
+        ledger
+            .give_token("webui", FindingId::SqliteNoTables, "I know")
+            .unwrap();
+        let log = folder.path().join("state/ledger.db-wal");
+        assert!(std::fs::metadata(&log).unwrap().len() > 0);
+        let aside = folder.path().join("aside");
+        std::fs::create_dir(&aside).unwrap();
+        Ledger::copy(&ledger.path, &aside.join("ledger.db")).unwrap();
+        let copy = Ledger::open(&aside, &vault).unwrap();
+        assert_eq!(copy.tokens("webui").unwrap(), [FindingId::SqliteNoTables]);
+    }
+
+    /// As they were before the log: with a rollback journal.
+    #[test]
+    fn an_older_ledger_gets_a_log_and_keeps_what_it_knows() {
+        let folder = tempfile::tempdir().unwrap();
+        let vault = Vault::at(&folder.path().join("vault"));
+        let mut ledger = Ledger::open(folder.path(), &vault).unwrap();
+        ledger
+            .give_token("webui", FindingId::SqliteNoTables, "I know")
+            .unwrap();
+        drop(ledger);
+        let older = Connection::open(folder.path().join("ledger.db")).unwrap();
+        older.pragma_update(None, "journal_mode", "delete").unwrap();
+        drop(older);
+        let ledger = Ledger::open(folder.path(), &vault).unwrap();
+        assert_eq!(ledger.tokens("webui").unwrap(), [FindingId::SqliteNoTables]);
+        let mode: String = ledger
+            .db
+            .pragma_query_value(None, "journal_mode", |r| r.get(0))
+            .unwrap();
+        assert_eq!(mode, "wal");
     }
 
     #[test]

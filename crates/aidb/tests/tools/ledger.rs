@@ -11,6 +11,23 @@ fn ledger(stack: &Stack) -> PathBuf {
     stack.home().join(".local/state/aidb/ledger.db")
 }
 
+/// Folds the ledger's log into it: a log would mend what is damaged below.
+fn fold(stack: &Stack) {
+    let db = Connection::open(ledger(stack)).unwrap();
+    let mode: String = db
+        .pragma_query_value(None, "journal_mode", |r| r.get(0))
+        .unwrap();
+    assert_eq!(mode, "wal");
+    drop(db);
+    assert!(!ledger(stack).with_file_name("ledger.db-wal").exists());
+}
+
+/// Overwrites all of the ledger.
+pub fn break_ledger(stack: &Stack, broken: &[u8]) {
+    fold(stack);
+    std::fs::write(ledger(stack), broken).unwrap();
+}
+
 fn from_the_future(stack: &Stack) -> Vec<u8> {
     let db = Connection::open(ledger(stack)).unwrap();
     db.pragma_update(None, "user_version", 99).unwrap();
@@ -117,7 +134,7 @@ fn with_a_ledger_from_the_future_the_vault_still_holds_an_empty_database() {
 fn a_broken_ledger_is_moved_aside_and_said() {
     let stack = kept();
     let broken = [0x5a; 4096].repeat(4);
-    std::fs::write(ledger(&stack), &broken).unwrap();
+    break_ledger(&stack, &broken);
     damage::empty_database(&stack.data().join("webui.db"));
     insta::assert_snapshot!(stack.run("aidb check"), @"
     hold  open-webui/chats  `webui.db` has 0 bytes  [sqlite.empty-file]
@@ -147,6 +164,7 @@ fn a_broken_ledger_is_moved_aside_and_said() {
 fn a_ledger_that_is_broken_further_in_is_moved_aside_too() {
     for from_the_end in [false, true] {
         let stack = kept();
+        fold(&stack);
         let length = std::fs::metadata(ledger(&stack)).unwrap().len();
         let from = if from_the_end { length - 4096 } else { 100 };
         let file = std::fs::File::options()

@@ -394,11 +394,7 @@ fn on_failure_says_which_guard_why_and_what_to_do() {
 fn a_broken_ledger_is_rebuilt_said_and_the_look_goes_on() {
     let stack = kept();
     with_ears(&stack);
-    std::fs::write(
-        stack.home().join(".local/state/aidb/ledger.db"),
-        [0x5a; 9000],
-    )
-    .unwrap();
+    crate::ledger::break_ledger(&stack, &[0x5a; 9000]);
     let ran = check(&stack).with(0);
     assert!(ran.stderr.contains("the ledger was broken"), "{ran}");
     let ran = check(&stack).with(0);
