@@ -14,7 +14,7 @@ use crate::guard::Guard;
 use crate::look::sqlite::disk;
 use crate::vault::lock::remove_tree;
 use crate::vault::manifest::{Entry, Gap, Kind, RelPath, content_id};
-use crate::vault::publish::{publish as make_visible, write_json};
+use crate::vault::publish::{Staged as Size, publish as make_visible, write_json};
 use crate::vault::{SnapshotName, Vault};
 
 /// The version of `rescue.json` that this program writes, and the newest that it reads.
@@ -221,7 +221,7 @@ pub(super) fn publish(vault: &Vault, staged: &Staged<'_>, answer: Answer) -> Res
     write_json(&staged.path.join("rescue.json"), &record)?;
     Vault::make_folder(&folder)?;
     let path = folder.join(name.to_string());
-    make_visible(&staged.path, &path, record.entries.len())?;
+    make_visible(&staged.path, &path, Size::new(record.entries.len()))?;
     for old in old(&list(vault, &staged.guard.name)?) {
         // Failing here keeps more than need be.
         let _ = remove_tree(&old.path);

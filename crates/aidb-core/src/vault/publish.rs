@@ -48,11 +48,29 @@ pub fn write_for_others(path: &Path, content: &[u8]) -> Result<()> {
 
 /// Writes a value as JSON for people to read, durably.
 pub fn write_json<T: serde::Serialize>(path: &Path, value: &T) -> Result<()> {
+    write_durably(path, &pretty(path, value)?)
+}
+
+/// Writes a value as JSON into a folder that is staged: [`publish`] syncs it with all that lies there, before the folder
+/// gets its name.
+pub fn stage_json<T: serde::Serialize>(path: &Path, value: &T) -> Result<()> {
+    use std::os::unix::fs::OpenOptionsExt as _;
+    let text = pretty(path, value)?;
+    std::fs::OpenOptions::new()
+        .write(true)
+        .create_new(true)
+        .mode(0o600)
+        .open(path)
+        .and_then(|mut file| file.write_all(&text))
+        .doing("write", path)
+}
+
+fn pretty<T: serde::Serialize>(path: &Path, value: &T) -> Result<Vec<u8>> {
     let mut text = serde_json::to_vec_pretty(value)
         .map_err(std::io::Error::other)
         .doing("render", path)?;
     text.push(b'\n');
-    write_durably(path, &text)
+    Ok(text)
 }
 
 /// Syncs a folder: names that were made, renamed or removed in it survive a power cut.
@@ -81,24 +99,47 @@ pub fn sync_tree(root: &Path) -> Result<()> {
 /// So many files are synced one by one; more of them by one `syncfs`, which also waits for what others wrote.
 const FEW_FILES: usize = 16;
 
+/// Among so many entries the few new ones are not looked for: a link to a file of an earlier snapshot is synced with
+/// the rest, and 100,000 of them take a second.
+const FEW_ENTRIES: usize = 500;
+
+/// How much is staged.
+#[derive(Debug, Clone, Copy)]
+pub struct Staged {
+    /// Files that no earlier snapshot holds.
+    pub new_files: usize,
+    /// Files and folders, new or not.
+    pub entries: usize,
+}
+
+impl Staged {
+    /// Returns the measure of a folder that holds nothing but so many new files.
+    pub fn new(new_files: usize) -> Self {
+        Self {
+            new_files,
+            entries: new_files,
+        }
+    }
+}
+
 /// Syncs all that was staged. Names and folders are on disk with it.
-fn sync_staged(staged: &Path, new_files: usize) -> Result<()> {
+fn sync_staged(staged: &Path, size: Staged) -> Result<()> {
     const BTRFS: i64 = 0x9123_683E;
     let folder = File::open(staged).doing("open the folder", staged)?;
     // Each sync of a file writes a log of its own there: four of them take 27 ms, and one `syncfs` 8.
     let is_btrfs = rustix::fs::fstatfs(&folder).is_ok_and(|fs| fs.f_type == BTRFS);
-    if new_files <= FEW_FILES && !is_btrfs {
+    if size.new_files <= FEW_FILES && size.entries <= FEW_ENTRIES && !is_btrfs {
         return sync_tree(staged);
     }
     rustix::fs::syncfs(&folder).doing("sync the filesystem of", staged)
 }
 
-/// Gives a staged folder its final name, once everything in it was synced: it holds so many new files.
+/// Gives a staged folder its final name, once everything in it was synced.
 ///
 /// # Errors
 /// [`Error::CouldNot`] if the name is taken.
-pub fn publish(staged: &Path, target: &Path, new_files: usize) -> Result<()> {
-    sync_staged(staged, new_files)?;
+pub fn publish(staged: &Path, target: &Path, size: Staged) -> Result<()> {
+    sync_staged(staged, size)?;
     match renameat_with(CWD, staged, CWD, target, RenameFlags::NOREPLACE) {
         Ok(()) => {}
         Err(rustix::io::Errno::EXIST) => {
@@ -126,12 +167,12 @@ mod tests {
         std::fs::create_dir(&staged).unwrap();
         std::fs::create_dir(&target).unwrap();
         assert!(matches!(
-            publish(&staged, &target, 1),
+            publish(&staged, &target, Staged::new(1)),
             Err(Error::CouldNot { .. })
         ));
         assert!(staged.exists());
         std::fs::remove_dir(&target).unwrap();
-        publish(&staged, &target, 100).unwrap();
+        publish(&staged, &target, Staged::new(100)).unwrap();
         assert!(target.exists() && !staged.exists());
     }
 }

@@ -13,7 +13,7 @@ use super::layout::{Snapshot, Vault};
 use super::lock::{Lock, Mode, Staging};
 use super::manifest::{FORMAT, Gap, Kind, Manifest, Numbering, Pairing, RootFolder, Summary};
 use super::name::SnapshotName;
-use super::publish::{publish, write_json};
+use super::publish::{Staged, publish, stage_json};
 use super::retention::{Keep, SeenAgain};
 use super::room;
 use crate::capture::freeze::{self, Cgroups, Freezer};
@@ -395,15 +395,18 @@ impl<'a> Taking<'a> {
         }
         captured.frozen = captured.frozen.max(frozen);
         let verified = std::mem::take(&mut captured.verified);
-        let new_files = captured.new_files;
+        let size = Staged {
+            new_files: captured.new_files,
+            entries: captured.entries.len(),
+        };
         let guard = &self.request.guard.name;
         let sequence = self.vault.highest_sequence(guard)? + 1;
         let name = SnapshotName::new(sequence, self.taken_at, self.request.reason);
         let manifest = self.manifest(sequence, captured);
         let told = |e| tell_full_disk(e, self.vault);
-        write_json(&staged.join("manifest.json"), &manifest).map_err(told)?;
+        stage_json(&staged.join("manifest.json"), &manifest).map_err(told)?;
         let path = self.vault.guard_folder(guard).join(name.to_string());
-        publish(staged, &path, new_files).map_err(told)?;
+        publish(staged, &path, size).map_err(told)?;
         let snapshot = Snapshot::open(name, path.clone())?.ok_or_else(|| Error::CouldNot {
             what: format!("`{}` was published and cannot be read back", path.display()),
             hint: None,

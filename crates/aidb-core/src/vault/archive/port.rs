@@ -14,7 +14,7 @@ use crate::guard::Guard;
 use crate::progress::Progress;
 use crate::vault::lock::{Lock, Mode, Staging};
 use crate::vault::manifest::Kind;
-use crate::vault::publish::{publish, sync_folder, write_json};
+use crate::vault::publish::{Staged, publish, sync_folder, write_json};
 use crate::vault::{Snapshot, SnapshotName, Vault, space};
 
 /// What came of an import.
@@ -191,7 +191,8 @@ pub fn import(
         }
         let path = vault.guard_folder(&guard).join(name.to_string());
         let files = usize::try_from(snapshot.summary.files).unwrap_or(usize::MAX);
-        publish(&snapshot.path, &path, files).map_err(|e| space::tell_full_disk(e, &path))?;
+        publish(&snapshot.path, &path, Staged::new(files))
+            .map_err(|e| space::tell_full_disk(e, &path))?;
         let published = Snapshot::open(name, path.clone())?;
         published.map(Imported::New).ok_or_else(|| Error::CouldNot {
             what: format!("`{}` was published and cannot be read back", path.display()),
