@@ -5,7 +5,7 @@
 use std::collections::BTreeSet;
 
 use aidb_core::guard::Guard;
-use aidb_core::ledger::{Left, Run};
+use aidb_core::ledger::{Ending, Left, Run};
 use aidb_core::monitor::watch::{PATIENCE, boot, note_running};
 use aidb_core::podman::Podman;
 use aidb_core::stack::Stack;
@@ -21,15 +21,30 @@ pub fn announce_start(stack: &mut Stack, guards: &[Guard]) {
 
 /// Notes that the containers of these guards end, as far as systemd tells.
 pub fn note_end(stack: &mut Stack, guards: &[Guard]) {
-    let left = Left {
-        result: variable("SERVICE_RESULT"),
-        exit_code: variable("EXIT_CODE"),
-        exit_status: variable("EXIT_STATUS"),
-    };
+    let left = left(variable);
     let Ok(ledger) = stack.ledger() else { return };
     for container in containers(guards) {
         let _ = ledger.note_end(container, &run(), &left, Timestamp::now());
     }
+}
+
+/// Returns what systemd tells a stop hook.
+fn left(variable: impl Fn(&str) -> Option<String>) -> Left {
+    Left {
+        result: variable("SERVICE_RESULT"),
+        exit_code: variable("EXIT_CODE"),
+        exit_status: variable("EXIT_STATUS"),
+    }
+}
+
+/// Returns whether systemd says that the application never ran: after a start that was held or failed.
+#[must_use]
+pub fn never_ran() -> bool {
+    tells_that_it_never_ran(variable)
+}
+
+fn tells_that_it_never_ran(variable: impl Fn(&str) -> Option<String>) -> bool {
+    left(variable).ending(None) == Ending::NeverRan
 }
 
 /// Notes which containers run now: their ids, images and layers.
@@ -59,4 +74,40 @@ fn run() -> Run {
 /// Returns a variable that is set to something.
 fn variable(name: &str) -> Option<String> {
     std::env::var(name).ok().filter(|value| !value.is_empty())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// As systemd 257 sets them. A snapshot of a held start would be one of the very state that was held.
+    #[test]
+    fn after_a_held_start_nothing_is_kept() {
+        for (told, result, code, expected) in [
+            ("held: its job was given back", Some("signal"), None, true),
+            ("held: the check failed", Some("exit-code"), None, true),
+            (
+                "before the stop, container up",
+                Some("success"),
+                None,
+                false,
+            ),
+            ("after a stop", Some("success"), Some("exited"), false),
+            ("after a crash", Some("exit-code"), Some("exited"), false),
+            ("after a kill", Some("signal"), Some("killed"), false),
+            (
+                "a stop that took too long",
+                Some("timeout"),
+                Some("killed"),
+                false,
+            ),
+            ("by hand", None, None, false),
+        ] {
+            let variable = |name: &str| match name {
+                "SERVICE_RESULT" => result.map(str::to_owned),
+                _ => code.map(str::to_owned),
+            };
+            assert_eq!(tells_that_it_never_ran(variable), expected, "{told}");
+        }
+    }
 }

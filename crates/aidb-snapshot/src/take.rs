@@ -50,7 +50,7 @@ pub fn take(common: &Common, args: &Args, ui: &mut Ui) -> anyhow::Result<Verdict
     if is_stop {
         hooks::note_end(&mut stack, &guards);
     }
-    if is_stop && never_ran(|name| std::env::var(name).ok()) {
+    if is_stop && hooks::never_ran() {
         ui.step("the application never ran: nothing to keep");
         return Ok(Verdict::Pass);
     }
@@ -143,13 +143,6 @@ fn inside(stack: &Stack, guards: &[Guard], ui: &Ui) -> anyhow::Result<Option<u8>
         }
     }
     Ok(None)
-}
-
-/// Returns whether systemd says that the application never ran: after a start that was held or failed, `ExecStopPost=` is
-/// given a result other than success, and of no main process how it ended (systemd.exec(5): `$EXIT_CODE` is not set then).
-fn never_ran(variable: impl Fn(&str) -> Option<String>) -> bool {
-    let failed = variable("SERVICE_RESULT").is_some_and(|result| result != "success");
-    failed && variable("EXIT_CODE").is_none_or(|code| code.is_empty())
 }
 
 /// Keeps what the containers of a stop wrote outside their volumes, once for each container.
@@ -392,41 +385,5 @@ fn told(ui: &Ui, taken: &Taken, took_so_far: Duration, unproven: bool) {
     }
     for finding in snapshot.refused.iter().flat_map(|p| &p.findings) {
         aidb_cli::render::print_finding(ui, &summary.guard, finding);
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::never_ran;
-
-    /// As systemd 257 sets them. A snapshot of a held start would be one of the very state that was held.
-    #[test]
-    fn after_a_held_start_nothing_is_kept() {
-        for (told, result, code, expected) in [
-            ("held: its job was given back", Some("signal"), None, true),
-            ("held: the check failed", Some("exit-code"), None, true),
-            (
-                "before the stop, container up",
-                Some("success"),
-                None,
-                false,
-            ),
-            ("after a stop", Some("success"), Some("exited"), false),
-            ("after a crash", Some("exit-code"), Some("exited"), false),
-            ("after a kill", Some("signal"), Some("killed"), false),
-            (
-                "a stop that took too long",
-                Some("timeout"),
-                Some("killed"),
-                false,
-            ),
-            ("by hand", None, None, false),
-        ] {
-            let variable = |name: &str| match name {
-                "SERVICE_RESULT" => result.map(str::to_owned),
-                _ => code.map(str::to_owned),
-            };
-            assert_eq!(never_ran(variable), expected, "{told}");
-        }
     }
 }
