@@ -295,12 +295,17 @@ pub fn look(stack: &Stack, guard: &Guard, how: How, memory: Option<&Memory>) -> 
     scan::guard(guard, &guard.data, &way)
 }
 
-/// Returns what is worth remembering: the stores that were opened and against which nothing stands.
+/// What is said of a database for as long as it lives, and takes nothing from what its rows tell: were nothing
+/// remembered because of it, its loss would not be told.
+const LASTING: [FindingId; 2] = [FindingId::SqliteUnsafeSchema, FindingId::SqliteForeignKey];
+
+/// Returns what is worth remembering: the stores that were opened and against which nothing stands but what lasts.
 #[must_use]
 pub fn healthy(seen: &GuardObservation, findings: &[Finding]) -> Vec<(String, Seen)> {
     let troubled = |name: &str| {
         findings
             .iter()
+            .filter(|f| f.severity == Severity::Hold || !LASTING.contains(&f.id))
             .any(|f| f.severity > Severity::Info && f.store.as_deref().is_none_or(|s| s == name))
     };
     let quiet = seen.stores.iter().filter(|s| !troubled(&s.name));
@@ -451,5 +456,54 @@ fn store_report(store: &crate::guard::Store, seen: &StoreObservation) -> StoreRe
         } else {
             Checked::Nothing
         },
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::look::observation::Opened;
+
+    fn seen() -> GuardObservation {
+        let store = StoreObservation {
+            name: "chats".into(),
+            path: PathBuf::from("/data/webui.db"),
+            place: Place::File(8192),
+            odd_companion: None,
+            database: Some(Database {
+                opened: Some(Opened::default()),
+                ..Database::default()
+            }),
+            application: None,
+            checked: Checked::Full,
+            could_not: None,
+            no_room: None,
+            deadline_hit: false,
+            fingerprint: None,
+            folders: Vec::new(),
+        };
+        GuardObservation {
+            folder: Place::Folder,
+            stores: vec![store],
+            legacy_database: None,
+        }
+    }
+
+    #[test]
+    fn what_lasts_keeps_nothing_from_being_remembered_and_a_loss_does() {
+        let remembered = |id, severity| {
+            let finding = Finding {
+                store: Some("chats".into()),
+                ..Finding::of_guard(id, severity, "it is so")
+            };
+            healthy(&seen(), &[finding]).len()
+        };
+        for lasting in LASTING {
+            assert_eq!(remembered(lasting, Severity::Warn), 1, "{lasting:?}");
+            assert_eq!(remembered(lasting, Severity::Hold), 0, "{lasting:?}");
+        }
+        for id in [FindingId::ContractRowsShrunk, FindingId::CheckCouldNot] {
+            assert_eq!(remembered(id, Severity::Warn), 0, "{id:?}");
+        }
     }
 }
