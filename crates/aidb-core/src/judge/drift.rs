@@ -3,6 +3,7 @@
 use super::finding::{Finding, FindingId, Severity, Step};
 use super::{Case, Occasion};
 use crate::look::observation::Database;
+use crate::look::sqlite::live::MARK;
 use crate::memory::{Baseline, Counters};
 
 /// Judges rows, identity and content against the baseline.
@@ -118,7 +119,13 @@ fn silent_change(case: &Case, database: &Database, baseline: &Baseline) -> Optio
     let seen = database.seen();
     let now = seen.content.as_ref()?;
     let made_anew = before.schema_cookie.is_some() && now.schema_cookie != before.schema_cookie;
-    if now.change_counter != before.change_counter || now.blake3 == before.blake3 || made_anew {
+    // One that counts free pages says nothing beside one that leaves them out.
+    let is_comparable = before.blake3.starts_with(MARK) || !now.blake3.starts_with(MARK);
+    if !is_comparable
+        || now.change_counter != before.change_counter
+        || now.blake3 == before.blake3
+        || made_anew
+    {
         return None;
     }
     let contract = &case.store.contract;

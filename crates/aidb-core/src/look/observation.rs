@@ -48,7 +48,7 @@ pub struct StoreObservation {
     pub path: PathBuf,
     /// What lies there.
     pub place: Place,
-    /// A companion of its database (`-wal`, `-journal`), relative to the data folder, that is there and no regular file.
+    /// A companion of its database (`-wal`, `-shm`, `-journal`), relative to the data folder, that is there and no regular file.
     pub odd_companion: Option<(PathBuf, Place)>,
     /// Its database, for the kinds that have one.
     pub database: Option<Database>,

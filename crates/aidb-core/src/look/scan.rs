@@ -160,7 +160,7 @@ fn store(root: &Root, guard: &Guard, store: &Store, way: &Way) -> StoreObservati
             return seen;
         }
     }
-    seen.odd_companion = ["-wal", "-journal"].into_iter().find_map(|suffix| {
+    seen.odd_companion = ["-wal", "-shm", "-journal"].into_iter().find_map(|suffix| {
         let path = sidecar(&file, suffix);
         let place = place(root, &path);
         let odd = matches!(place, Place::Folder | Place::Symlink(_) | Place::Special(_));
@@ -308,8 +308,16 @@ fn observe(
         return Ok(found);
     }
     // A copy's page cache is cold: read it once in order before SQLite reads it in no order.
-    let main_blake3 = hash(path)?;
-    found.blake3 = quiet.then(|| main_blake3.clone());
+    let Some(main_blake3) = hash_until(path, way.deadline)? else {
+        seen.deadline_hit = true;
+        return Ok(found);
+    };
+    if quiet {
+        // What a rolled back transaction left in free pages is no change of what the database holds.
+        let live = sqlite::live::hash(path, way.deadline)?;
+        let told = live.unwrap_or_else(|| main_blake3.clone());
+        found.blake3 = Some(told).filter(|_| Instant::now() < way.deadline);
+    }
     found.main_blake3 = Some(main_blake3);
     let left = way.deadline.saturating_duration_since(Instant::now());
     let request = request(store, way);
@@ -436,18 +444,29 @@ fn place(root: &Root, relative: &Path) -> Place {
 
 /// Returns the BLAKE3 of a file, read once in order.
 pub fn hash(path: &Path) -> std::io::Result<String> {
+    let hash = hash_while(path, || true)?;
+    Ok(hash.unwrap_or_default())
+}
+
+/// Returns the same; `None` if the deadline passed over it. A file of a terabyte takes no space, if it is a hole.
+fn hash_until(path: &Path, deadline: Instant) -> std::io::Result<Option<String>> {
+    hash_while(path, || Instant::now() < deadline)
+}
+
+fn hash_while(path: &Path, goes_on: impl Fn() -> bool) -> std::io::Result<Option<String>> {
     let mut hasher = blake3::Hasher::new();
     let file = File::open(path)?;
     let mut buffer = vec![0; 1 << 20];
     let mut at = 0;
-    loop {
+    while goes_on() {
         let got = copy::read_up_to(&file, &mut buffer, at)?;
         hasher.update(&buffer[..got]);
         at += got as u64;
         if got < buffer.len() {
-            return Ok(hasher.finalize().to_hex().to_string());
+            return Ok(Some(hasher.finalize().to_hex().to_string()));
         }
     }
+    Ok(None)
 }
 
 /// Returns an error with its cause, in one line.
@@ -468,4 +487,26 @@ pub fn companions(main: &Path) -> Vec<PathBuf> {
         .map(|s| sidecar(main, s))
         .filter(|p| p.exists())
         .collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_file_that_is_read_past_the_deadline_is_read_no_further() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("hole");
+        // Whoever read all of it would be at it for an hour.
+        File::create(&path).unwrap().set_len(1 << 40).unwrap();
+        let deadline = Instant::now() + std::time::Duration::from_millis(20);
+        assert_eq!(hash_until(&path, deadline).unwrap(), None);
+        let short = folder.path().join("short");
+        std::fs::write(&short, "abc").unwrap();
+        let soon = Instant::now() + std::time::Duration::from_secs(60);
+        assert_eq!(
+            hash_until(&short, soon).unwrap(),
+            Some(hash(&short).unwrap())
+        );
+    }
 }

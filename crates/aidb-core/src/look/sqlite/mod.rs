@@ -8,6 +8,7 @@ pub mod examination;
 pub mod header;
 pub mod integrity;
 pub mod journal;
+pub(crate) mod live;
 pub mod looks;
 mod pages;
 pub mod schema;
