@@ -94,7 +94,8 @@ pub struct Database {
     /// When the main file was last written to, nanoseconds since 1970; absent where that was not asked of the original.
     #[serde(default)]
     pub written_ns: Option<i64>,
-    /// BLAKE3 of the main file, where it was read whole and nothing waits in a log or journal.
+    /// BLAKE3 of what the main file holds, where it was read whole and nothing waits in a log or journal; with free
+    /// pages it begins with `live:` and leaves them out, and is no hash of the file.
     pub blake3: Option<String>,
     /// BLAKE3 of the main file, whatever lies beside it; absent if it was not read whole.
     #[serde(default)]

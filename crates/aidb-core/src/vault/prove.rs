@@ -193,7 +193,7 @@ fn hashed_on_the_way(
     let hashed = stores.filter_map(|store| {
         let path = data.join(scan::database_file(store)?);
         let seen = seen.stores.iter().find(|s| s.name == store.name)?;
-        let hash = seen.database.as_ref()?.blake3.clone()?;
+        let hash = seen.database.as_ref()?.main_blake3.clone()?;
         (before.get(&path) == state(&path).as_ref()).then_some((path, hash))
     });
     hashed.collect()
