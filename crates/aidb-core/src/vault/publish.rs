@@ -114,6 +114,7 @@ pub struct Staged {
 
 impl Staged {
     /// Returns the measure of a folder that holds nothing but so many new files.
+    #[must_use]
     pub fn new(new_files: usize) -> Self {
         Self {
             new_files,

@@ -91,8 +91,10 @@ mod tests {
         let root: u32 = connection
             .query_row("select rootpage from sqlite_schema", [], |row| row.get(0))
             .unwrap();
-        let file = File::options().write(true).open(&path).unwrap();
-        file.write_all_at(b"!", u64::from(root) * 4096 - 1).unwrap();
+        let database = File::options().write(true).open(&path).unwrap();
+        database
+            .write_all_at(b"!", u64::from(root) * 4096 - 1)
+            .unwrap();
         assert_ne!(before, hash(&path, soon).unwrap());
     }
 }
