@@ -63,7 +63,7 @@ pub fn users_of(data: &Path) -> Vec<User> {
         .into_iter()
         .flatten()
         .filter_map(|e| e.ok()?.file_name().to_str()?.parse().ok())
-        .filter(|pid| *pid != std::process::id())
+        .filter(|pid| *pid != std::process::id() && !is_onlooker(*pid))
         .collect();
     pids.sort_unstable();
     pids.into_iter()
@@ -84,6 +84,14 @@ pub fn users_of(data: &Path) -> Vec<User> {
             Some(User { pid, command, how })
         })
         .collect()
+}
+
+/// Returns whether a process is our own monitor: it only looks, and what it has open for that it lets go by itself.
+fn is_onlooker(pid: u32) -> bool {
+    let ours = executable("self");
+    let folder = ours.as_deref().and_then(Path::parent);
+    let theirs = executable(&pid.to_string());
+    theirs.is_some_and(|exe| exe.parent() == folder && exe.ends_with("aidb-monitor"))
 }
 
 /// What is looked for, and what is already known about other mount namespaces.
