@@ -106,7 +106,8 @@ fn write(path: &Path, mode: &str, writer: usize, progress: &File) {
     let mut n = 0;
     loop {
         let db = Connection::open(path).unwrap();
-        db.busy_timeout(Duration::from_secs(60)).unwrap();
+        // Short: writers that vacuum or change the mode at once may wait for each other, and hold locks for as long.
+        db.busy_timeout(Duration::from_secs(1)).unwrap();
         // Another writer may be at it: the mode stays with the file.
         let _ = db.pragma_update(None, "journal_mode", mode);
         db.pragma_update(None, "synchronous", "off").unwrap();
@@ -128,6 +129,8 @@ fn write(path: &Path, mode: &str, writer: usize, progress: &File) {
                 let _ = db.execute_batch("rollback");
             }
         }
+        // SQLite's locks know no queue: without a breath one writer may shut the others out for seconds.
+        std::thread::sleep(Duration::from_millis(5));
         let _ = db.execute_batch(&format!(
             "delete from t where w = {writer} and abs(a) < {n} - 50"
         ));
@@ -187,7 +190,8 @@ fn survives(folder: &Path, mode: &str, copies: usize) {
             ..Way::default()
         };
         // None starves: every one is had.
-        let captured = database_by(&root, Path::new("db"), &target, &way).unwrap();
+        let captured = database_by(&root, Path::new("db"), &target, &way)
+            .unwrap_or_else(|e| panic!("{mode}, copy {copy} in {}: {e}", live.display()));
         assert!(captured.blocked <= BUDGET + Duration::from_secs(1));
         let (integrity, newest, sum) = opened(&target);
         let is_new = newest
@@ -202,8 +206,8 @@ fn survives(folder: &Path, mode: &str, copies: usize) {
     }
 }
 
-/// A plain copy of main and log, without the pin, fails this a few times in a hundred (measured: 19 of 403). The long run
-/// is `AIDB_TEST_COPIES=1000`: twenty times that many copies, counted over modes and filesystems.
+/// With the locks of the pin taken out, the first copy or the second fails. The long run is `AIDB_TEST_COPIES=1000`:
+/// twenty times that many copies, counted over modes and filesystems, in about three minutes.
 #[test]
 fn a_copy_of_a_live_database_is_whole_and_not_older_than_the_last_commit() {
     let copies: usize = std::env::var("AIDB_TEST_COPIES").map_or(25, |n| n.parse().unwrap());

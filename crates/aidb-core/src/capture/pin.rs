@@ -73,7 +73,6 @@ impl Pin {
         let deadline = Instant::now() + patience;
         // In SQLite's own order, so that a writer that waits with PENDING held is not starved by us.
         lock(&main, PENDING, 1, deadline)?;
-        let since = Instant::now();
         lock(&main, SHARED_FIRST, SHARED_SIZE, deadline)?;
         set(&main, libc::F_UNLCK, PENDING, 1)?;
         let shm = match root.open_file(&sidecar(relative, "-shm")) {
@@ -85,6 +84,9 @@ impl Pin {
             Err(e) => return Err(e.into()),
         };
         let stat = fstat(&main)?;
+        // Until here nobody waited for us: who kept us waiting was at work itself, a commit or a checkpoint, and the
+        // checkpoint lock is held by others in WAL mode only, where our lock of main stops no writer.
+        let since = Instant::now();
         Ok(Self {
             main,
             shm,
