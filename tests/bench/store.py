@@ -136,7 +136,9 @@ def many_files(folder, count):
 
 
 WRITER = """
-import sqlite3, sys, time
+import signal, sqlite3, sys, time
+# A shell's background job is started deaf to it.
+signal.signal(signal.SIGINT, signal.default_int_handler)
 db = sqlite3.connect(sys.argv[1], timeout=30, isolation_level=None)
 pause, longest, n = float(sys.argv[2]), 0.0, 0
 print("ready", flush=True)
