@@ -134,6 +134,8 @@ in
           StartLimitIntervalSec = 0;
           # The alert is about the container.
           OnFailure = [ "aidb-alert@%i.service.service" ];
+          # What was kept before, by the switch that installs us among others, when no stop of a container asked for its proof.
+          OnSuccess = [ hooks.prove ];
         };
         Service = background // {
           Type = "exec";
@@ -150,7 +152,10 @@ in
       };
 
       aidb-prove = {
-        Unit = unit "open and check the snapshots that nobody has proven yet" { };
+        Unit = unit "open and check the snapshots that nobody has proven yet" {
+          # A crash loop asks for it at every turn.
+          StartLimitIntervalSec = 0;
+        };
         Service = background // {
           Type = "oneshot";
           ExecStart = "${tools}/aidb-snapshot prove";

@@ -72,3 +72,29 @@ journal() { guest "journalctl -b --no-pager -o short-monotonic _UID=1000 + _COMM
 proven() { eventually 30 'the newest snapshot is proven' "aidb list --json ${1:-open-webui} | jq -e '.snapshots | length > 0 and all(.proven)'"; }
 # snapshots GUARD JQ: a question about the snapshots of a guard.
 snapshots() { guest "aidb list --json $1" | jq -r ".snapshots | $2"; }
+
+# nix_generations: puts the generations that nix builds of tests/nix/built.nix into the machine's store, which is alice's, and
+# makes a word of each: `one`, `two`, and `without-one`, `without-two`, which have no hooks. Ends the scenario, with the reason, where
+# there is no nix, or nothing to build them of.
+nix_generations() {
+  local exchange run=("$here/../nix/run") seen
+  exchange=$(mktemp -d)
+  mkdir "$exchange/tools"
+  cp "$machine"/e2e/tools/* "$exchange/tools/"
+  seen=$exchange
+  { command -v nix && command -v podman; } > /dev/null || { run=("$here/../nix/in-tree" tests/nix/run); seen=/mnt/exchange; }
+  if AIDB_EXCHANGE=$exchange "${run[@]}" --generations "$seen/tools" "$seen/closure" > "$exchange/made" 2> "$exchange/said"; then
+    cp "$exchange"/closure* "$exchange/made" "$machine/e2e/"
+    as_root "install -D /e2e/closure.sd-switch $(sed -n 's/^sd-switch //p' "$exchange/made")"
+    as_root 'export NIX_REMOTE=; nix-store --import < /e2e/closure > /dev/null; chown -R alice: /nix; rm /e2e/closure'
+    rm -rf "$exchange"
+  else
+    status=$?
+    [ "$status" = 77 ] || failed 'step: nix builds the generations' "$(tail -n 20 "$exchange/said")"
+    sed -n 's/^nix: left out: //p' "$exchange/made"
+    rm -rf "$exchange"
+    exit 77
+  fi
+}
+# generation_of NAME: the path of a generation of nix; in a control run, of the one without hooks.
+generation_of() { sed -n "s/^${hooks:+without-}${1#"${hooks:+without-}"} //p" "$machine/e2e/made"; }

@@ -100,4 +100,38 @@ in
         systemd.user.systemctlPath = "${standIn}/bin/systemctl";
       }
     ]).activationPackage;
+
+  # What tests/e2e activates: the same container without us, with us, and with another image. The tools are those under test.
+  machine =
+    tools:
+    let
+      without.services.aidb.enable = lib.mkForce false;
+      newer.services.podman.containers.open-webui.image = lib.mkForce "ghcr.io/open-webui/open-webui:v0.12.4";
+    in
+    lib.mapAttrs
+      (
+        _: modules:
+        (generation (
+          [
+            aidb
+            examples.one-container
+            {
+              services.aidb.package = pkgs.runCommand "aidb-under-test" { } ''
+                mkdir -p $out
+                cp -r ${builtins.path { name = "tools"; path = tools; }} $out/bin
+              '';
+            }
+          ]
+          ++ modules
+        )).activationPackage
+      )
+      {
+        without-one = [ without ];
+        without-two = [
+          without
+          newer
+        ];
+        one = [ ];
+        two = [ newer ];
+      };
 }
