@@ -1,16 +1,19 @@
 //! `list` and `show`.
 
+use std::collections::{BTreeMap, BTreeSet};
+
 use aidb_cli::table::columns;
 use aidb_cli::text::{ago, count, plain, size, when};
 use aidb_cli::{Common, Ui, snapshots};
 use aidb_core::judge::Verdict;
 use aidb_core::stack::{Kept, Stack};
 use aidb_core::vault::Archive;
-use aidb_core::vault::manifest::{Entry, Kind};
+use aidb_core::vault::manifest::{Entry, Kind, Pairing};
 use aidb_core::vault::proof::Proof;
 use jiff::Timestamp;
 use serde_json::json;
 
+use crate::lacking::Lacking;
 use crate::rescues;
 
 #[derive(Debug, clap::Args)]
@@ -44,6 +47,7 @@ pub fn list(common: &Common, args: &ListArgs, ui: &mut Ui) -> anyhow::Result<Ver
             .to_vec(),
     ];
     let mut documents = Vec::new();
+    let mut images = Vec::new();
     for name in &names {
         for snapshot in stack.vault.each_snapshot(name)? {
             let snapshot = snapshot?;
@@ -73,8 +77,9 @@ pub fn list(common: &Common, args: &ListArgs, ui: &mut Ui) -> anyhow::Result<Ver
                 snapshots::state(&snapshot).to_owned(),
                 size(summary.size_bytes),
                 plain(&rows_told),
-                plain(short_image(summary.pairing.image.as_deref())),
+                String::new(),
             ]);
+            images.push(summary.pairing.clone());
         }
         for archive in stack.vault.archives(name)? {
             if ui.is_json() {
@@ -93,10 +98,20 @@ pub fn list(common: &Common, args: &ListArgs, ui: &mut Ui) -> anyhow::Result<Ver
                 },
                 size(archive.size_bytes),
                 String::new(),
-                head.as_ref()
-                    .map(|h| plain(short_image(h.summary.pairing.image.as_deref())))
-                    .unwrap_or_default(),
+                String::new(),
             ]);
+            images.push(head.map(|h| h.summary.pairing).unwrap_or_default());
+        }
+    }
+    let mut digests: BTreeMap<Option<&str>, BTreeSet<Option<&str>>> = BTreeMap::new();
+    for image in &images {
+        let of_name = digests.entry(image.image.as_deref()).or_default();
+        of_name.insert(image.image_digest.as_deref());
+    }
+    for (row, image) in rows.iter_mut().skip(1).zip(&images) {
+        let is_ambiguous = digests[&image.image.as_deref()].len() > 1;
+        if let Some(last) = row.last_mut() {
+            *last = plain(&told_image(image, is_ambiguous));
         }
     }
     // Where nothing is known of any image, there is nothing to tell.
@@ -125,9 +140,17 @@ pub fn list(common: &Common, args: &ListArgs, ui: &mut Ui) -> anyhow::Result<Ver
     Ok(Verdict::Pass)
 }
 
-/// Returns the last part of an image's name, with its tag.
-fn short_image(image: Option<&str>) -> &str {
-    image.map_or("", |i| i.rsplit('/').next().unwrap_or(i))
+/// Returns the last part of an image's name, with its tag; where an update gave the name to another image, with the
+/// beginning of its digest.
+fn told_image(pairing: &Pairing, is_ambiguous: bool) -> String {
+    let Some(image) = &pairing.image else {
+        return String::new();
+    };
+    let short = image.rsplit('/').next().unwrap_or(image);
+    match pairing.short_digest().filter(|_| is_ambiguous) {
+        Some(digest) => format!("{short} ({digest})"),
+        None => short.to_owned(),
+    }
 }
 
 pub fn show(common: &Common, args: &ShowArgs, ui: &mut Ui) -> anyhow::Result<Verdict> {
@@ -187,6 +210,7 @@ pub fn show(common: &Common, args: &ShowArgs, ui: &mut Ui) -> anyhow::Result<Ver
         ("folder", snapshot.path.to_string_lossy().into_owned()),
     ];
     print_facts(facts, ui);
+    Lacking::from(summary).show(ui);
     print_content(snapshot.proof.as_ref(), &manifest.entries, ui);
     Ok(Verdict::Pass)
 }

@@ -4,6 +4,7 @@ mod archive;
 mod choose;
 mod diff;
 mod drill;
+mod lacking;
 mod list;
 mod port;
 mod prove;

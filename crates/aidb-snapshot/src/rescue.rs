@@ -9,11 +9,12 @@ use aidb_core::guard::Guard;
 use aidb_core::judge::Verdict;
 use aidb_core::ledger::Incarnation;
 use aidb_core::podman::Storage;
-use aidb_core::rescue::{self, Look, Outcome, Request, Rescue};
+use aidb_core::rescue::{self, Look, Outcome, Request};
 use aidb_core::stack::Stack;
 use anyhow::Context as _;
 use serde_json::{Value, json};
 
+use crate::lacking::Lacking;
 use crate::rescues;
 
 #[derive(Debug, clap::Args)]
@@ -237,7 +238,13 @@ fn tell(
     for finding in rescue::findings(rescue) {
         render::print_finding(ui, &guard.name, &finding);
     }
-    tell_gaps(rescue, ui);
+    if record.frozen_ms > 0 {
+        ui.line(format!(
+            "     the container stood still for {} ms",
+            record.frozen_ms
+        ));
+    }
+    Lacking::from(record).tell(ui);
     if let Ok(ledger) = stack.ledger() {
         let databases: Vec<String> = record
             .telling_databases()
@@ -254,35 +261,6 @@ fn tell(
         Verdict::Warn
     } else {
         Verdict::Unknown
-    }
-}
-
-/// Says what of a layer is not in its rescue.
-fn tell_gaps(rescue: &Rescue, ui: &Ui) {
-    let record = &rescue.record;
-    for left in &record.left_out {
-        ui.note(plain(&format!(
-            "warn  `/{}` ({}) is not in it: {}",
-            left.path.as_path().display(),
-            size(left.size_bytes),
-            left.why
-        )));
-    }
-    for gap in &record.gaps {
-        ui.note(plain(&format!(
-            "warn  `/{}` is not in it: {}",
-            gap.path.as_path().display(),
-            gap.why
-        )));
-    }
-    for path in &record.unsteady {
-        ui.note(plain(&format!(
-            "note  `/{}` was written to while it was copied",
-            path.as_path().display()
-        )));
-    }
-    if let Some(why) = record.outside.as_ref().filter(|_| !record.gaps.is_empty()) {
-        ui.note(plain(&format!("note  {why}")));
     }
 }
 

@@ -8,6 +8,7 @@ use aidb_core::stack::Stack;
 use jiff::Timestamp;
 use serde_json::{Value, json};
 
+use crate::lacking::Lacking;
 use crate::list::{print_entries, print_facts};
 
 /// Lists what was kept of containers' layers.
@@ -73,21 +74,7 @@ pub fn show(stack: &Stack, guard: &str, id: &str, ui: &mut Ui) -> anyhow::Result
         aidb_cli::render::print_finding(ui, &guard.name, &finding);
     }
     print_entries(&record.entries, "/", ui);
-    for left in &record.left_out {
-        ui.line(plain(&format!(
-            "not kept: /{} ({}): {}",
-            left.path.as_path().display(),
-            size(left.size_bytes),
-            left.why
-        )));
-    }
-    for gap in &record.gaps {
-        ui.line(plain(&format!(
-            "not kept: /{}: {}",
-            gap.path.as_path().display(),
-            gap.why
-        )));
-    }
+    Lacking::from(record).show(ui);
     Ok(Verdict::Pass)
 }
 
@@ -98,7 +85,7 @@ pub fn document(rescue: &Rescue) -> Value {
         "id": rescue.id(), "guard": record.guard, "container": record.container, "container_id": record.container_id,
         "reason": record.reason, "taken_at": record.taken_at, "files": record.files, "size_bytes": record.size_bytes,
         "took_ms": record.took_ms, "databases": record.databases, "left_out": record.left_out, "gaps": record.gaps,
-        "unsteady": record.unsteady, "deleted": record.deleted,
+        "unsteady": record.unsteady, "frozen_ms": record.frozen_ms, "deleted": record.deleted,
     })
 }
 

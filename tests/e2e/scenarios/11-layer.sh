@@ -8,6 +8,14 @@ webui_up
 as_alice "podman exec open-webui python3 -c 'import sqlite3; d = sqlite3.connect(\"/app/other.db\"); d.execute(\"create table t(x)\"); d.execute(\"insert into t values (1)\"); d.commit()'"
 shows 'it is found, and says what it would keep' 'prompts|2 files' 'aidb rescue --dry-run open-webui'
 shows 'a database in it is named as such' 'other.db' 'aidb rescue --dry-run open-webui'
+# One that is written to without a pause, and never stands still by itself.
+as_alice "podman exec -d open-webui python3 -c 'import sqlite3
+d = sqlite3.connect(\"/app/busy.db\", isolation_level=None)
+d.executescript(\"pragma synchronous=off; create table t(x)\")
+while True: d.execute(\"insert into t values (randomblob(3000))\")'"
+eventually 60 'it is written to' 'podman exec open-webui ls /app/busy.db'
+expect 'it is kept while the container stands still' "aidb rescue --json open-webui > rescued; jq -e '.rescues[0] | .frozen_ms > 0 and .unsteady == []' rescued"
+expect 'whole, as of one instant' "mkdir busy && find .local/share/aidb-vault/open-webui/rescue -name 'busy.db*' -exec cp {} busy/ \; && sqlite3 busy/busy.db 'pragma integrity_check' | grep -x ok"
 as_alice "systemctl --user stop $webui"
 never 'the container is gone' 'podman container exists open-webui'
 expect 'the file is in the vault' "find .local/share/aidb-vault/open-webui/rescue -name mine.txt | xargs grep 'written outside'"

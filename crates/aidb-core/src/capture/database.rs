@@ -7,7 +7,7 @@
 
 use std::fs::File;
 use std::io;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::time::{Duration, Instant};
 
 use rustix::fs::{Stat, fdatasync, fstat};
@@ -19,6 +19,7 @@ use super::copy::{
 };
 use super::freeze::Freezer;
 use super::pin::{Pin, Refusal, same_state, sidecar};
+use super::tree::remove_if_there;
 use super::walk::Root;
 use crate::error::{Error, IoContext, Result};
 use crate::vault::manifest::How;
@@ -476,13 +477,6 @@ fn wal_header(file: &File) -> io::Result<Vec<u8>> {
     let got = read_up_to(file, &mut header, 0)?;
     header.truncate(got);
     Ok(header)
-}
-
-fn remove_if_there(path: &PathBuf) -> io::Result<()> {
-    match std::fs::remove_file(path) {
-        Err(e) if e.kind() != io::ErrorKind::NotFound => Err(e),
-        _ => Ok(()),
-    }
 }
 
 #[cfg(test)]

@@ -1,4 +1,5 @@
 use std::os::unix::fs::{FileExt as _, MetadataExt as _};
+use std::path::PathBuf;
 use std::process::{Child, Command, Stdio};
 
 use aidb_testkit::disk::Disk;

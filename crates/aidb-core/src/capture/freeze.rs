@@ -42,6 +42,13 @@ pub trait Cgroups: std::fmt::Debug {
     fn find(&self) -> Result<Vec<PathBuf>>;
 }
 
+impl Cgroups for Vec<PathBuf> {
+    /// Returns folders that are known already.
+    fn find(&self) -> Result<Vec<PathBuf>> {
+        Ok(self.clone())
+    }
+}
+
 /// Cgroups that stand still until this is dropped.
 #[derive(Debug)]
 pub struct Frozen {

@@ -525,7 +525,8 @@ fn protect(copy: &File) -> io::Result<()> {
     Ok(fchmod(copy, Mode::RUSR)?)
 }
 
-fn remove_if_there(path: &Path) -> io::Result<()> {
+/// Removes a file; one that is not there is no error.
+pub(crate) fn remove_if_there(path: &Path) -> io::Result<()> {
     match std::fs::remove_file(path) {
         Err(e) if e.kind() != io::ErrorKind::NotFound => Err(e),
         _ => Ok(()),

@@ -1,9 +1,9 @@
-//! The control groups of containers that run now, to freeze them.
+//! The control groups of containers that run now, to freeze them: as Podman tells them, or as its files do.
 
 use std::cell::OnceCell;
 use std::path::{Path, PathBuf};
 
-use super::Podman;
+use super::{Podman, Storage};
 use crate::capture::freeze::Cgroups;
 use crate::error::{Error, Result};
 
@@ -46,10 +46,8 @@ impl Cgroups for Containers {
                 hint: None,
             })?;
             let below = below.strip_prefix("/").unwrap_or(&below);
-            let folders = CGROUPS.map(|root| Path::new(root).join(below));
-            let freezable = folders.iter().find(|f| f.join("cgroup.freeze").exists());
-            let folder = freezable.cloned().ok_or_else(|| Error::CouldNot {
-                what: format!("`{}` cannot be frozen", folders[0].display()),
+            let folder = freezable(below).ok_or_else(|| Error::CouldNot {
+                what: format!("`{}/{}` cannot be frozen", CGROUPS[0], below.display()),
                 hint: Some("control groups of version 2 are needed".into()),
             })?;
             if !found.contains(&folder) {
@@ -58,5 +56,63 @@ impl Cgroups for Containers {
         }
         let _ = self.found.set(found.clone());
         Ok(found)
+    }
+}
+
+fn freezable(below: &Path) -> Option<PathBuf> {
+    let mut folders = CGROUPS.iter().map(|root| Path::new(root).join(below));
+    folders.find(|f| f.join("cgroup.freeze").exists())
+}
+
+/// Returns the control group of a container that runs, without calling Podman: Podman notes the number of the container's
+/// first process in its runtime folder. `None` if it does not run, or that cannot be told.
+#[must_use]
+pub fn of_running(storage: &Storage, id: &str) -> Option<PathBuf> {
+    let pid: u32 = std::fs::read_to_string(storage.pid_file(id)?)
+        .ok()?
+        .trim()
+        .parse()
+        .ok()?;
+    let listed = std::fs::read_to_string(format!("/proc/{pid}/cgroup")).ok()?;
+    freezable(&named_for(&listed, id)?)
+}
+
+/// Returns the control group that bears the container's id, of those that a process is in (cgroups(7)): what the container
+/// made below is frozen with it. A process that has its number by now is in none.
+fn named_for(listed: &str, id: &str) -> Option<PathBuf> {
+    let path = listed.lines().find_map(|l| l.strip_prefix("0::/"))?;
+    let path = Path::new(path);
+    let is_named = |folder: &&Path| {
+        let name = folder.file_name().unwrap_or_default().to_string_lossy();
+        name.contains(id)
+    };
+    path.ancestors().filter(is_named).last().map(Path::to_owned)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_group_that_bears_the_id_is_the_containers_and_no_other_is() {
+        for (listed, expected) in [
+            (
+                "0::/user.slice/user-1000.slice/web.service/libpod-payload-c0ffee\n",
+                Some("user.slice/user-1000.slice/web.service/libpod-payload-c0ffee"),
+            ),
+            (
+                "1:name=systemd:/x\n0::/machine.slice/libpod-c0ffee.scope/container/system.slice\n",
+                Some("machine.slice/libpod-c0ffee.scope"),
+            ),
+            ("0::/user.slice/another.service\n", None),
+            ("0::/\n", None),
+            ("", None),
+        ] {
+            assert_eq!(
+                named_for(listed, "c0ffee"),
+                expected.map(PathBuf::from),
+                "{listed:?}"
+            );
+        }
     }
 }

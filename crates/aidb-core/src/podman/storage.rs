@@ -96,6 +96,8 @@ struct Listed {
 struct ListedImage {
     id: String,
     digest: Option<String>,
+    #[serde(default)]
+    names: Option<Vec<String>>,
 }
 
 #[derive(Deserialize)]
@@ -250,6 +252,12 @@ impl Storage {
         self.configuration(id)?.process
     }
 
+    /// Returns the file in which Podman notes the first process of a container that runs.
+    pub(super) fn pid_file(&self, id: &str) -> Option<PathBuf> {
+        let containers = self.runtime.as_ref()?.join("containers/overlay-containers");
+        Some(containers.join(id).join("userdata/pidfile"))
+    }
+
     /// Reads a container's configuration (OCI runtime specification).
     fn configuration(&self, id: &str) -> Option<Configuration> {
         let folder = self.root.join("overlay-containers").join(id);
@@ -269,6 +277,15 @@ impl Storage {
         let mut images = self.images().into_iter();
         let found = images.find(|i| i.digest.as_deref() == Some(digest))?;
         Some(found.id)
+    }
+
+    /// Returns the digest of the image that has this name now; `None` if none has it. A name is what a registry or a build
+    /// gives to one image after another, as `localhost/web:1` or `registry/web@sha256:…`.
+    #[must_use]
+    pub fn digest_of_name(&self, name: &str) -> Option<String> {
+        let mut images = self.images().into_iter();
+        let has_name = |i: &ListedImage| i.names.iter().flatten().any(|n| n == name);
+        images.find(has_name)?.digest
     }
 
     fn images(&self) -> Vec<ListedImage> {

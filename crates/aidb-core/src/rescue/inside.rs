@@ -11,14 +11,16 @@ use std::time::{Duration, Instant};
 
 use serde::{Deserialize, Serialize};
 
-use super::keep::{Kept, keep};
+use super::keep::{Kept, Limits, keep};
 use super::layer::{Look, sort};
+use crate::capture::freeze::Freezer;
 use crate::capture::walk::Root;
 use crate::error::{Error, IoContext, Result};
 use crate::look::scan::told;
 use crate::program::Program;
 use crate::settings::{Environment, Settings};
 use crate::userns::{self, UserNamespace};
+use crate::vault::Vault;
 use crate::vault::manifest::RelPath;
 
 /// The argument that makes a tool do this.
@@ -45,6 +47,10 @@ pub(super) struct Job {
     pub limit_bytes: u64,
     /// For how long.
     pub deadline_ms: u64,
+    /// The container's control group, to freeze it with; none if it does not run.
+    pub cgroup: Option<RelPath>,
+    /// The vault, which keeps a note of what is frozen.
+    pub vault: RelPath,
 }
 
 /// What came of it.
@@ -84,7 +90,19 @@ impl Job {
         let sorted = sort(&root, &self.noise, &mounts)?;
         let kept = match &self.target {
             Some(target) if !sorted.look.is_nothing() => {
-                keep(&root, &sorted, target.as_path(), self.limit_bytes, until)?
+                let cgroups: Vec<PathBuf> =
+                    self.cgroup.iter().map(|c| c.as_path().into()).collect();
+                let vault = Vault::at(self.vault.as_path());
+                let freezer = Freezer {
+                    cgroups: &cgroups,
+                    vault: &vault,
+                };
+                let limits = Limits {
+                    bytes: self.limit_bytes,
+                    until,
+                    freezer: (!cgroups.is_empty()).then_some(&freezer),
+                };
+                keep(&root, &sorted, target.as_path(), &limits)?
             }
             _ => Kept::default(),
         };

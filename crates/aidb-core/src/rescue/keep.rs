@@ -10,18 +10,23 @@ use rustix::io::Errno;
 use serde::{Deserialize, Serialize};
 
 use super::layer::{LeftOut, Sorted};
-use crate::capture::copy::{create, read_up_to, transfer};
-use crate::capture::database::database;
+use crate::capture::copy::{self, create, read_up_to, transfer};
+use crate::capture::database::{Part, Way, database, database_by};
+use crate::capture::freeze::Freezer;
 use crate::capture::pin::{same_state, sidecar};
-use crate::capture::tree::{ctime_ns, mtime_ns, xattrs};
+use crate::capture::tree::{ctime_ns, mtime_ns, remove_if_there, xattrs};
 use crate::capture::walk::{Found, Root};
 use crate::error::{IoContext, Result};
 use crate::userns::IdMap;
 use crate::vault::manifest::{Entry, Gap, How, Kind, RelPath, Source, Xattr};
 
 /// How often a file is copied again because it changed meanwhile. The application's locks are not seen from below its
-/// overlay, so that only standing still tells that a copy is whole.
+/// overlay (both ways were tried), so that only standing still tells that a copy is whole. A database that never does is
+/// copied while its container is frozen.
 const ATTEMPTS: usize = 5;
+
+/// For how long the container may stand still for one database. Without blocks to share, a large one takes longer.
+const FREEZE: Duration = Duration::from_secs(2);
 
 /// What was kept.
 #[derive(Debug, Default, Serialize, Deserialize)]
@@ -34,6 +39,18 @@ pub(super) struct Kept {
     pub gaps: Vec<Gap>,
     /// What never stood still.
     pub unsteady: Vec<RelPath>,
+    /// For how long the container was frozen, milliseconds.
+    pub frozen_ms: u64,
+}
+
+/// What bounds a rescue, and what it may use.
+pub(super) struct Limits<'a> {
+    /// How much to keep.
+    pub bytes: u64,
+    /// Until when to copy.
+    pub until: Instant,
+    /// Freezes the container, if it runs.
+    pub freezer: Option<&'a Freezer<'a>>,
 }
 
 /// The length of the header of a `-wal` (SQLite file format, 4.1).
@@ -52,6 +69,7 @@ struct Copy<'a> {
     ids: IdMap,
     left_bytes: u64,
     until: Instant,
+    freezer: Option<&'a Freezer<'a>>,
     made: BTreeSet<PathBuf>,
     out: Kept,
 }
@@ -64,15 +82,15 @@ pub(super) fn keep(
     root: &Root,
     sorted: &Sorted,
     target: &Path,
-    limit_bytes: u64,
-    until: Instant,
+    limits: &Limits<'_>,
 ) -> Result<Kept> {
     let mut copy = Copy {
         root,
         target,
         ids: IdMap::of_this_process(),
-        left_bytes: limit_bytes,
-        until,
+        left_bytes: limits.bytes,
+        until: limits.until,
+        freezer: limits.freezer,
         made: BTreeSet::new(),
         out: Kept::default(),
     };
@@ -116,7 +134,7 @@ impl Copy<'_> {
         false
     }
 
-    /// Captures a database again and again until its files stood still over the copy.
+    /// Captures a database again and again until its files stood still over the copy, at last with the container frozen.
     fn database(&mut self, found: &Found) -> Result<()> {
         let path = self.make_parents(&found.path)?;
         for attempt in 1.. {
@@ -138,9 +156,14 @@ impl Copy<'_> {
                 }
                 continue;
             }
-            if !stood_still {
+            let parts = if stood_still {
+                parts
+            } else if let Some(parts) = self.frozen(found, &path)? {
+                parts
+            } else {
                 self.out.unsteady.push(found.path.clone().into());
-            }
+                parts
+            };
             for part in parts {
                 let relative = sidecar(&found.path, part.suffix);
                 let attributes = self.attributes(&relative);
@@ -150,6 +173,38 @@ impl Copy<'_> {
             return Ok(());
         }
         Ok(())
+    }
+
+    /// Captures a database while its container is frozen, in place of the copy that is there; `None` if that cannot be
+    /// done in time: then the copy stays.
+    fn frozen(&mut self, found: &Found, path: &Path) -> Result<Option<Vec<Part>>> {
+        let Some(frozen) = self.freezer.and_then(|freezer| freezer.freeze().ok()) else {
+            return Ok(None);
+        };
+        let still = sidecar(path, ".still");
+        let way = Way {
+            is_still: true,
+            limits: copy::Limits {
+                until: Some(frozen.since() + FREEZE),
+                ..copy::Limits::default()
+            },
+            ..Way::default()
+        };
+        let captured = database_by(self.root, &found.path, &still, &way);
+        self.out.frozen_ms += u64::try_from(frozen.thaw().as_millis()).unwrap_or(u64::MAX);
+        let suffixes = ["", "-wal", "-journal"];
+        for suffix in suffixes {
+            let (new, old) = (sidecar(&still, suffix), sidecar(path, suffix));
+            let moved = match &captured {
+                Ok(parts) if parts.files.iter().any(|p| p.suffix == suffix) => {
+                    std::fs::rename(&new, &old)
+                }
+                Ok(_) => remove_if_there(&old),
+                Err(_) => remove_if_there(&new),
+            };
+            moved.doing("replace", &old)?;
+        }
+        Ok(captured.ok().map(|c| c.files))
     }
 
     /// What tells whether a copy of a database is of one instant: main and journal as they were, and the same log. A log

@@ -59,6 +59,9 @@ pub struct Record {
     pub gaps: Vec<Gap>,
     /// What never stood still while it was copied.
     pub unsteady: Vec<RelPath>,
+    /// For how long the container was frozen, milliseconds.
+    #[serde(default)]
+    pub frozen_ms: u64,
     /// Names of the image that the container had deleted.
     pub deleted: Vec<RelPath>,
     /// Why files of other users could not be read, if it was so.
@@ -269,6 +272,7 @@ fn record(staged: &Staged<'_>, sequence: u64, answer: Answer) -> Record {
         left_out: kept.left_out,
         gaps,
         unsteady: kept.unsteady,
+        frozen_ms: kept.frozen_ms,
         deleted: look.deleted,
         outside,
         tool_version: env!("CARGO_PKG_VERSION").to_owned(),

@@ -35,7 +35,7 @@ pub use say::findings;
 
 use crate::error::Result;
 use crate::guard::Guard;
-use crate::podman::{Podman, Storage};
+use crate::podman::{Podman, Storage, cgroups};
 use crate::settings::{Environment, Settings};
 use crate::vault::Vault;
 use crate::vault::lock::{Lock, Mode, Staging};
@@ -73,6 +73,8 @@ pub struct Found {
     pub upper: PathBuf,
     /// What it sees of the host, as paths in the container: what lies there in the layer are mount points.
     pub mounts: Vec<PathBuf>,
+    /// Its control group while it runs, as far as it is known.
+    pub cgroup: Option<PathBuf>,
 }
 
 /// How to rescue.
@@ -88,7 +90,8 @@ pub struct Request {
 
 /// Keeps what the guard's container wrote outside its volumes.
 ///
-/// The container may run, and its databases may be written to; one that does not stand still is named unsteady.
+/// The container may run, and its databases may be written to: one that is never left alone is copied while the container
+/// is frozen, some milliseconds; if that cannot be done, it is named unsteady.
 ///
 /// # Errors
 /// [`crate::Error::CouldNot`] if the storage cannot be read or the layer cannot be entered; [`crate::Error::Busy`] if
@@ -149,6 +152,8 @@ fn keep_layer(
             .as_millis()
             .try_into()
             .unwrap_or(u64::MAX),
+        cgroup: found.cgroup.clone().map(Into::into),
+        vault: vault.root().into(),
     };
     let answer = run(&job)?;
     if answer.look.is_nothing() {
@@ -185,6 +190,9 @@ pub fn look(
         mounts: found.mounts.into_iter().map(Into::into).collect(),
         limit_bytes: 0,
         deadline_ms: deadline.as_millis().try_into().unwrap_or(u64::MAX),
+        // Nothing is copied, so nothing has to stand still.
+        cgroup: None,
+        vault: settings.vault.as_path().into(),
     };
     let Answer { look, .. } = job.run(settings, environment)?;
     Ok(Some(look))
@@ -233,6 +241,7 @@ fn locate(settings: &Settings, environment: &Environment, name: &str) -> Result<
     let Some(container) = podman.container(name)? else {
         return Ok(None);
     };
+    let cgroup = cgroups::of_running(&storage, &container.id);
     let upper = container.upper.ok_or_else(|| crate::Error::CouldNot {
         what: format!(
             "Podman's storage driver is `{}`; what containers write is found with `overlay` only",
@@ -250,6 +259,7 @@ fn locate(settings: &Settings, environment: &Environment, name: &str) -> Result<
             .into_iter()
             .map(|m| m.destination)
             .collect(),
+        cgroup,
     }))
 }
 
@@ -257,6 +267,7 @@ impl Found {
     fn stored(storage: &Storage, stored: crate::podman::storage::Stored) -> Self {
         Self {
             mounts: storage.mount_points(&stored.id),
+            cgroup: cgroups::of_running(storage, &stored.id),
             container: stored.name,
             id: stored.id,
             image_id: Some(stored.image_id).filter(|id| !id.is_empty()),

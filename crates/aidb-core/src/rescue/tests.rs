@@ -90,6 +90,7 @@ impl Bench {
             image_id: None,
             upper: self.upper(),
             mounts: vec!["/etc/app.conf".into(), "/app/backend/data".into()],
+            cgroup: None,
         };
         let request = Request {
             reason: "stop",

@@ -128,6 +128,22 @@ pub struct Pairing {
     pub generation: Option<PathBuf>,
 }
 
+impl Pairing {
+    /// Returns the beginning of the image's digest, as people compare it.
+    #[must_use]
+    pub fn short_digest(&self) -> Option<&str> {
+        self.image_digest.as_deref().map(short_digest)
+    }
+}
+
+/// Returns the first twelve digits of an image's digest.
+#[must_use]
+pub fn short_digest(digest: &str) -> &str {
+    const DIGITS: usize = 12;
+    let digits = digest.split_once(':').map_or(digest, |(_, digits)| digits);
+    digits.get(..DIGITS).unwrap_or(digits)
+}
+
 /// One file, folder or link below the data folder.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Entry {
