@@ -24,7 +24,7 @@ command=$(guest 'switch generations/one' 2>&1 | sed -n 's/^ *bring back its data
 # Stopped, it has nothing to lose: the switch passes, and the old image does not come up on the new data.
 as_alice "systemctl --user stop $webui"
 switched one
-eventually 20 'the old version does not come up' "journalctl --user -b -o cat -t open-webui | grep 'cannot locate revision'"
+eventually 60 'the old version does not come up' "journalctl --user -b -o cat -t open-webui | grep 'cannot locate revision'"
 as_alice "systemctl --user stop $webui"
 expect 'the command from the refusal works' "$command"
 same 'with the revision that the old image knows' "$old" "$(revision ai/open-webui/webui.db)"
@@ -38,11 +38,17 @@ webui_up
 expect 'and the new version migrates the data' "journalctl --user -b -o cat -t open-webui | grep 'application: migrated'"
 proven
 pair=$(snapshots open-webui '[.[] | select(.reason == "stop")][-1].id')
+same 'the snapshot of the new image has its digest' "$(guest 'podman inspect --format {{.ImageDigest}} open-webui')" "$(guest 'aidb take --json open-webui' | jq -r '.snapshots[0].image_digest')"
 same 'that is the pair of the old image' "$old" "$(revision ".local/share/aidb-vault/$pair/data/webui.db")"
 
 # Back: the old image cannot read what the new one made, so its data comes back with it.
 as_alice "systemctl --user stop $webui"
 webui_image 0.6.38 JOURNAL=delete
+digest=$(guest "podman image inspect --format {{.Digest}} $webui_name")
+guest "systemctl --user start $webui" > /dev/null
+eventually 60 'it is told from the new one, which has the same name, by its digest' \
+  "journalctl --user -b -o cat -t podman-open-webui | grep 'image.older-than-data' -A 3 | grep '(${digest:7:12}) last ran on'"
+as_alice "systemctl --user stop $webui"
 expect 'the snapshot from before the update comes back' "aidb restore open-webui --snapshot $pair"
 same 'with the revision that the old image knows' "$old" "$(revision ai/open-webui/webui.db)"
 as_alice "systemctl --user reset-failed; systemctl --user start $webui"
