@@ -8,12 +8,14 @@ use aidb_core::Error;
 use aidb_core::capture::freeze::Cgroups;
 use aidb_core::guard::Guard;
 use aidb_core::judge::Verdict;
+use aidb_core::look::nothing;
 use aidb_core::podman::{Podman, cgroups::Containers};
 use aidb_core::stack::Stack;
 use aidb_core::userns::{self, UserNamespace};
 use aidb_core::vault::take::{self, Request, Taken};
 use anyhow::Context as _;
 
+use crate::lacking::Lacking;
 use crate::prove::prove_one;
 
 #[derive(Debug, clap::Args)]
@@ -101,19 +103,19 @@ pub fn take(common: &Common, args: &Args, ui: &mut Ui) -> anyhow::Result<Verdict
     outcome.told(ui)
 }
 
-/// Returns, and says, whether a guard's application has never made any data: its folder is empty, and nothing is known
-/// of it. A snapshot of nothing could only be refused, at every stop.
+/// Returns, and says, whether a guard's application has never made any data: its folder holds nothing, and nothing is
+/// known of it. A snapshot of nothing could only be refused, at every stop.
 fn has_nothing_yet(stack: &Stack, guard: &Guard, ui: &Ui) -> bool {
-    let first = std::fs::read_dir(&guard.data).map(|mut entries| entries.next().is_none());
+    let has_history = stack.vault.names(&guard.name).is_ok_and(|n| !n.is_empty());
     // A folder that is not there, or may not be read, is told when it is taken.
-    if !matches!(first, Ok(true)) {
+    if has_history || !nothing::is_nothing(guard).unwrap_or(false) {
         return false;
     }
     let memory = stack.memory(guard);
     let knows = memory.unknown.is_some()
         || memory.proven.is_some()
         || guard.stores.iter().any(|s| memory.knows_data(&s.name));
-    if knows || stack.vault.names(&guard.name).is_ok_and(|n| !n.is_empty()) {
+    if knows {
         return false;
     }
     ui.line(format!("none {}  it has no data yet", guard.name));
@@ -365,19 +367,7 @@ fn told(ui: &Ui, taken: &Taken, took_so_far: Duration, unproven: bool) {
         ));
     }
     ui.step(format!("writers waited {} ms at most", summary.blocked_ms));
-    for gap in &summary.gaps {
-        ui.note(plain(&format!(
-            "warn  `{}` is not in it: {}",
-            gap.path.as_path().display(),
-            gap.why
-        )));
-    }
-    for path in &summary.unsteady {
-        ui.note(plain(&format!(
-            "note  `{}` was written to while it was copied",
-            path.as_path().display()
-        )));
-    }
+    Lacking::from(summary).tell(ui);
     if let Some(why) = snapshot.suspicious() {
         ui.note(plain(&format!(
             "warn  suspicious, and set apart from the good ones: {why}"

@@ -4,6 +4,7 @@ pub mod application;
 pub mod chroma;
 pub mod container;
 pub mod fingerprint;
+pub mod nothing;
 pub mod observation;
 pub mod ollama;
 mod private;

@@ -26,6 +26,19 @@ fn nothing_is_kept_of_an_application_that_has_made_no_data_yet() {
     --- status 0
     ");
     assert!(!stack.vault().join("open-webui").exists());
+
+    // A first start that failed: its folders, and a database in which no table was ever made.
+    std::fs::create_dir_all(stack.data().join("uploads")).unwrap();
+    std::fs::write(stack.data().join("webui.db"), "").unwrap();
+    for verb in ["take --reason stop --unproven", "prove"] {
+        let _ = stack.run(&format!("aidb {verb}")).with(0);
+    }
+    assert!(!stack.vault().join("open-webui").exists());
+
+    // What a person put there is kept; without its database it is refused, as it must be.
+    std::fs::write(stack.data().join("uploads/a.txt"), "mine").unwrap();
+    let ran = stack.run("aidb take").with(1);
+    assert!(ran.stdout.contains("NOT PROVEN"), "{ran}");
 }
 
 #[test]
