@@ -9,6 +9,7 @@ use rusqlite::{Row, params};
 use serde::Serialize;
 
 use super::Ledger;
+use super::endings::{Ending, Left};
 use crate::error::Result;
 
 pub(super) const TABLE: &str = "
@@ -70,84 +71,6 @@ impl Incarnation {
     #[must_use]
     pub fn is_attested(&self) -> bool {
         self.container_id.is_some() || self.invocation.is_some()
-    }
-}
-
-/// Why a run ended, as far as the hooks know.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize)]
-#[serde(rename_all = "kebab-case")]
-pub enum Ending {
-    /// It was stopped, or ended by itself without a failure.
-    Stopped,
-    /// It failed: a status that is none of an orderly end.
-    Failed,
-    /// The start was held, or failed before the application ran.
-    NeverRan,
-    /// The system went down without a stop: a power cut, or a kill of the user manager.
-    PowerCut,
-    /// Another run took its place, and no hook saw this one end.
-    Unseen,
-}
-
-impl Ending {
-    /// Every ending, with its word.
-    const WORDS: [(Self, &'static str); 5] = [
-        (Self::Stopped, "stopped"),
-        (Self::Failed, "failed"),
-        (Self::NeverRan, "never-ran"),
-        (Self::PowerCut, "power-cut"),
-        (Self::Unseen, "unseen"),
-    ];
-
-    /// Returns the ending as the ledger and programs know it.
-    #[must_use]
-    pub fn as_str(self) -> &'static str {
-        Self::WORDS
-            .iter()
-            .find(|(ending, _)| *ending == self)
-            .map_or("unseen", |(_, word)| word)
-    }
-
-    fn parse(word: &str) -> Option<Self> {
-        Self::WORDS
-            .iter()
-            .find(|(_, w)| *w == word)
-            .map(|(ending, _)| *ending)
-    }
-}
-
-/// What systemd tells a stop hook in its environment (systemd.exec(5)).
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct Left {
-    /// `SERVICE_RESULT`.
-    pub result: Option<String>,
-    /// `EXIT_CODE`: `exited`, `killed`, …; absent while the main process lives, and where it never was.
-    pub exit_code: Option<String>,
-    /// `EXIT_STATUS`: a number, or the name of a signal.
-    pub exit_status: Option<String>,
-}
-
-impl Left {
-    /// Returns why the run ends; `before` is what its hook said already, while the application still ran.
-    ///
-    /// A container that is stopped says so first: the hook runs while it is up. A status of 137 counts as success in the
-    /// units (a stop that is not heard ends with a kill), but without a stop before it, somebody was killed.
-    #[must_use]
-    pub fn ending(&self, before: Option<Ending>) -> Ending {
-        let is_success = self.result.as_deref().is_none_or(|r| r == "success");
-        match (before, &self.exit_code) {
-            (Some(Ending::Stopped), _) => Ending::Stopped,
-            (_, None) if is_success => Ending::Stopped,
-            (_, None) => Ending::NeverRan,
-            (_, Some(_)) if is_success && self.status() != Some(137) => Ending::Stopped,
-            (_, Some(_)) => Ending::Failed,
-        }
-    }
-
-    /// Returns the application's exit status, if it left one.
-    #[must_use]
-    pub fn status(&self) -> Option<i32> {
-        self.exit_status.as_deref()?.parse().ok()
     }
 }
 
@@ -373,6 +296,7 @@ fn incarnation(row: &Row) -> rusqlite::Result<Incarnation> {
 
 #[cfg(test)]
 mod tests {
+    use super::super::endings::tests::left;
     use super::*;
     use crate::vault::Vault;
 
@@ -398,43 +322,6 @@ mod tests {
             layer: Some("/layer".into()),
             started_at: None,
         }
-    }
-
-    fn left(result: &str, status: Option<&str>) -> Left {
-        Left {
-            result: Some(result.into()),
-            exit_code: status.map(|_| "exited".into()),
-            exit_status: status.map(Into::into),
-        }
-    }
-
-    /// What hooks were seen to be told (facts of systemd 257 with Podman's quadlets).
-    #[test]
-    fn the_ending_is_read_from_what_systemd_tells() {
-        use Ending::{Failed, NeverRan, Stopped};
-        for (result, status, before, ending) in [
-            // The container is up, and systemd stops it; then it is at rest, whatever status it left.
-            ("success", None, None, Stopped),
-            ("success", Some("143"), Some(Stopped), Stopped),
-            ("success", Some("137"), Some(Stopped), Stopped),
-            ("timeout", Some("137"), Some(Stopped), Stopped),
-            // It ended by itself.
-            ("success", Some("0"), None, Stopped),
-            ("exit-code", Some("1"), None, Failed),
-            ("success", Some("137"), None, Failed),
-            ("oom-kill", Some("KILL"), None, Failed),
-            ("signal", Some("KILL"), None, Failed),
-            // The start was held, or failed before it.
-            ("exit-code", None, None, NeverRan),
-            ("signal", None, None, NeverRan),
-        ] {
-            assert_eq!(
-                left(result, status).ending(before),
-                ending,
-                "{result} {status:?} {before:?}"
-            );
-        }
-        assert_eq!(left("signal", Some("KILL")).status(), None);
     }
 
     fn at(second: i64) -> Timestamp {

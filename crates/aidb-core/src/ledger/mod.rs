@@ -8,6 +8,7 @@
 mod alerts;
 mod baselines;
 mod captures;
+mod endings;
 mod events;
 mod guards;
 mod incarnations;
@@ -22,8 +23,9 @@ use jiff::Timestamp;
 use rusqlite::config::DbConfig;
 use rusqlite::{Connection, ErrorCode, Params, Row, Transaction, TransactionBehavior};
 
+pub use endings::{Ending, Left};
 pub use events::Event;
-pub use incarnations::{Ending, Incarnation, Left, Run, Running, Sighting};
+pub use incarnations::{Incarnation, Run, Running, Sighting};
 pub use measurements::Measurement;
 
 use crate::error::{Error, IoContext, Result};
