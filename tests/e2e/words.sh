@@ -60,16 +60,44 @@ webui_name=$(sed -n '/^--- podman-open-webui/,/^--- /s/^Image=//p' "$here/../nix
 
 # webui_up: Open WebUI runs and has its database open, in the container that is there now.
 webui_up() {
-  eventually 20 'Open WebUI is up' "systemctl --user is-active $webui &&
+  eventually 60 'Open WebUI is up' "systemctl --user is-active $webui &&
     journalctl --user -b -o cat CONTAINER_ID_FULL=\$(cat /run/user/1000/podman-open-webui.cid) | grep 'application: up'"
 }
-held() { expect 'the start is held: the unit is down, and nothing tries again' "wait-until 15 '! systemctl --user is-active $webui && [ \$(systemctl --user show -P Job $webui)x = x ]'"; }
+held() { eventually 60 'the start is held: the unit is down, and nothing tries again' "! systemctl --user is-active $webui && [ \$(systemctl --user show -P Job $webui)x = x ]"; }
+
+# by_timer UNIT: the timer of the unit elapses a moment from now, and starts the unit itself; returns when that has ended.
+by_timer() {
+  local ran="systemctl --user show -P ExecMainStartTimestampMonotonic $1.service" soon=.config/systemd/user/$1.timer.d/soon.conf before
+  # A timer that is up would elapse as it is read anew. Nobody looks five times in ten seconds but a test.
+  expect "the timer of $1 may elapse soon" "systemctl --user stop $1.timer && { [ -e $soon ] || { mkdir -p $(dirname $soon) &&
+    printf '%s\n' '[Timer]' OnActiveSec=10ms AccuracySec=1ms > $soon && systemctl --user daemon-reload; }; }"
+  before=$(guest "$ran")
+  expect "the timer of $1 is set" "systemctl --user reset-failed $1.timer $1.service; systemctl --user start $1.timer"
+  eventually 60 "the timer starts $1" "[ \$($ran) != $before ] && ! systemctl --user show -P ActiveState $1.service | grep activating"
+}
+# slept_through UNIT: the same, by nothing but the unit's own timer, which finds that its time went by while it was not there.
+slept_through() {
+  local ran="systemctl --user show -P ExecMainStartTimestampMonotonic $1.service" before
+  before=$(guest "$ran")
+  expect "the timer of $1 missed a day" "systemctl --user reset-failed $1.timer $1.service; systemctl --user stop $1.timer && touch -d '2 days ago' .local/share/systemd/timers/stamp-$1.timer && systemctl --user start $1.timer"
+  eventually 60 "it makes up for it" "[ \$($ran) != $before ] && ! systemctl --user show -P ActiveState $1.service | grep activating"
+}
+# clock UNIT OFFSET: for the unit it is another time, as `+52h`; `now` gives its own back. The machine's clock goes on.
+clock() {
+  local folder=.config/systemd/user/$1.service.d
+  if [ "$2" = now ]; then
+    as_alice "rm -f $folder/clock.conf; systemctl --user daemon-reload"
+  else
+    as_alice "mkdir -p $folder && printf '%s\n' '[Service]' Environment=LD_PRELOAD=/usr/lib/x86_64-linux-gnu/faketime/libfaketime.so.1 \
+      Environment=FAKETIME=$2 Environment=NO_FAKE_STAT=1 Environment=FAKETIME_DONT_FAKE_MONOTONIC=1 > $folder/clock.conf && systemctl --user daemon-reload"
+  fi
+}
 
 # journal [PATTERN]: what the user manager and alice's units said since boot.
 journal() { guest "journalctl -b --no-pager -o short-monotonic _UID=1000 + _COMM=systemd"; }
 
 # proven GUARD: waits until no snapshot of it lacks its proof.
-proven() { eventually 30 'the newest snapshot is proven' "aidb list --json ${1:-open-webui} | jq -e '.snapshots | length > 0 and all(.proven)'"; }
+proven() { eventually 60 'the newest snapshot is proven' "aidb list --json ${1:-open-webui} | jq -e '.snapshots | length > 0 and all(.proven)'"; }
 # snapshots GUARD JQ: a question about the snapshots of a guard.
 snapshots() { guest "aidb list --json $1" | jq -r ".snapshots | $2"; }
 

@@ -7,12 +7,14 @@ What a variant of the image may set:
   JOURNAL   wal or delete (wal)                         LAYER     a file outside the data folder, written at start
   OLDER     schema revisions that it can migrate        SIGN_UP   0: nobody comes to sign up
   DEAF      1: it does not handle TERM                  IDLE      1: it only sleeps
+  OFFLINE   ends or empties: without a network it gives up, or takes away its database and makes no other
 """
 
 import json
 import os
 import pathlib
 import signal
+import socket
 import sqlite3
 import sys
 import time
@@ -87,6 +89,19 @@ def write_chat(database):
     )
 
 
+def without_network(data):
+    """What the image does that can do nothing without a network, if there is none."""
+    wish = os.environ.get("OFFLINE")
+    if wish is None or any(name != "lo" for _, name in socket.if_nameindex()):
+        return
+    if wish == "ends":
+        sys.exit("application: no network, and nothing to do without one")
+    for file in data.glob("webui.db*"):
+        file.unlink()
+    while True:
+        time.sleep(3600)
+
+
 def main():
     # At a TERM it goes as servers do, without closing its database: the log stays.
     if os.environ.get("DEAF") != "1":
@@ -100,6 +115,7 @@ def main():
         pathlib.Path(layer).parent.mkdir(parents=True, exist_ok=True)
         pathlib.Path(layer).write_text("written outside of the data folder\n")
     time.sleep(float(os.environ.get("LATE", "0")))
+    without_network(data)
     (data / "uploads").mkdir(parents=True, exist_ok=True)
     database = open_database(data / "webui.db", sqlite3.connect(f"file:{os.environ['FIRST']}?mode=ro&immutable=1", uri=True))
     sign_up(database)

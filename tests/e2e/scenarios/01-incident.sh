@@ -6,13 +6,13 @@ as_alice 'mkdir -p ai/open-webui && : > ai/open-webui/webui.db'
 as_alice 'generation before one-container --without-hooks; generation after one-container --without-hooks --edit "s/^Label=\(.*\)/Label=\1\nLabel=after=1/"'
 configuration one one-container
 configuration two one-container --edit 's/^Label=\(.*\)/Label=\1\nLabel=two=2/'
-written() { guest "podman exec open-webui python3 -c 'import sqlite3; print(sqlite3.connect(\"/app/data/webui.db\").execute(\"select count(*) from chat\").fetchone()[0])'"; }
+written="podman exec open-webui python3 -c 'import sqlite3; print(sqlite3.connect(\"/app/data/webui.db\").execute(\"select count(*) from chat\").fetchone()[0])'"
+written() { guest "$written"; }
 last_start() { guest "journalctl --user -b -o cat CONTAINER_ID_FULL=\$(cat /run/user/1000/podman-open-webui.cid) | sed -n 's/^application: up with \([0-9]*\) chats/\1/p'"; }
 
 as_alice 'switch generations/before'
 webui_up
-sleep 2
-same 'chats are written' yes "$([ "$(written)" -gt 5 ] && echo yes)"
+eventually 60 'chats are written' "[ \"\$($written)\" -gt 5 ]"
 same 'the file in the volume is healthy to SQLite' ok "$(guest 'sqlite3 ai/open-webui/webui.db "pragma integrity_check"')"
 as_alice 'switch generations/after'
 webui_up
@@ -20,9 +20,8 @@ same 'without us, a switch later, they are gone' 0 "$(last_start)"
 
 # The same again, with us: the gate keeps what lies in the layer, and does not let go of it while an empty database would be
 # all that the new container finds. The old one runs on.
-sleep 2
+eventually 60 'chats are written, to the wrong place again' "[ \"\$($written)\" -gt 5 ]"
 chats=$(written)
-same 'chats are written, to the wrong place again' yes "$([ "$chats" -gt 5 ] && echo yes)"
 if said=$(guest 'switch generations/one' 2>&1); then failed 'the switch that installs us is refused: it would take the chats' "$said"; fi
 same 'it says that a database was found in the layer' yes "$(grep -q 'own layer' <<< "$said" && echo yes)"
 same 'the container runs on' yes "$([ "$(written)" -ge "$chats" ] && echo yes)"

@@ -8,6 +8,6 @@ webui_up
 expect 'the empty file is kept beside it' 'ls ai/open-webui/webui.db.empty-*'
 same 'and is still empty' 0 "$(guest 'cat ai/open-webui/webui.db.empty-* | wc -c')"
 shows 'the journal tells what was done' 'never held a table|moved aside' "journalctl --user -b -o cat -t podman-open-webui"
-eventually 10 'the application made its tables and somebody signed up' '[ "$(chats)" -gt 3 ]'
-eventually 30 'it was verified' "systemctl --user show -P Result -P ActiveState aidb-verify@podman-open-webui.service | paste -sd' ' | grep -x 'success inactive' && journalctl --user -b -u aidb-verify@podman-open-webui.service | grep -q 'open-webui'"
+eventually 60 'the application made its tables and somebody signed up' '[ "$(chats)" -gt 3 ]'
+eventually 60 'it was verified' "systemctl --user show -P Result -P ActiveState aidb-verify@podman-open-webui.service | paste -sd' ' | grep -x 'success inactive' && journalctl --user -b -u aidb-verify@podman-open-webui.service | grep -q 'open-webui'"
 expect 'and is remembered as healthy' "aidb check --json open-webui | jq -e '.verdict == \"pass\"'"

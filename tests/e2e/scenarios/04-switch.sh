@@ -18,7 +18,7 @@ webui_up
 never 'the container is a new one' "podman inspect --format {{.Id}} open-webui | grep $first"
 expect 'the application migrated the data' "journalctl --user -b -o cat -t open-webui | grep 'application: migrated'"
 expect 'the data was kept at the stop before' "aidb list --json open-webui | jq -e 'any(.snapshots[]; .reason == \"stop\")'"
-eventually 30 'and verified after the start' "journalctl --user -b -o cat -t aidb-init-verify | grep 'open-webui/chats'"
+eventually 60 'and verified after the start' "journalctl --user -b -o cat -t aidb-init-verify | grep 'open-webui/chats'"
 proven
 
 # Not fit while it runs: a switch that would restart it is refused, and nothing is touched.

@@ -13,7 +13,7 @@ as_alice sync
 # Of those made by hand, as the one that is cut off would be.
 told() { snapshots open-webui '[.[] | select(.reason == "manual")] | length'; }
 before=$(guest chats)
-sleep 1
+eventually 60 'it writes on' "[ \$(chats) -gt $before ]"
 machine_power_cut || failed 'the machine did not come back after the first cut'
 webui_up
 same 'with every chat that was committed before' yes "$([ "$(guest chats)" -ge "$before" ] && echo yes)"

@@ -11,14 +11,14 @@ more() { same "$1" yes "$([ "$(snapshots_of_stops)" -gt "$2" ] && echo yes)"; }
 before=$(snapshots_of_stops)
 id=$(guest 'podman inspect --format {{.Id}} open-webui')
 as_alice 'kill -9 $(podman inspect --format {{.State.Pid}} open-webui)'
-eventually 20 'a new container comes up after the kill' "podman inspect --format {{.Id}} open-webui | grep -v $id"
+eventually 60 'a new container comes up after the kill' "podman inspect --format {{.Id}} open-webui | grep -v $id"
 webui_up
 more 'what the killed one left is kept' "$before"
 
 before=$(snapshots_of_stops)
 as_alice 'kill -9 $(podman inspect --format {{.State.ConmonPid}} open-webui)'
 id=$(guest 'podman inspect --format {{.Id}} open-webui')
-eventually 30 'a new container comes up after conmon was killed' "podman inspect --format {{.Id}} open-webui | grep -v $id"
+eventually 60 'a new container comes up after conmon was killed' "podman inspect --format {{.Id}} open-webui | grep -v $id"
 webui_up
 more 'what it left is kept' "$before"
 

@@ -14,7 +14,8 @@ first=$(snapshots open-webui '.[-1].id')
 as_alice 'free=$(df --output=avail -B 1 small | tail -n 1); fallocate -l $((free - 3000000)) small/filler'
 expect 'it starts' "systemctl --user start $webui"
 webui_up
-sleep 1
+chats=$(guest chats)
+eventually 60 'it writes' "[ \$(chats) -gt $chats ]"
 expect 'it stops' "systemctl --user stop $webui"
 same 'in order' success "$(guest "systemctl --user show -P Result $webui")"
 expect 'and starts' "systemctl --user start $webui"
@@ -24,4 +25,4 @@ never 'a snapshot by hand says why it cannot' 'aidb take open-webui'
 shows 'and how much is missing' 'space|No space|MiB' 'aidb take open-webui'
 expect 'nothing half-made is left' '! find small/vault/.staging -mindepth 1 -not -name .lock | grep .'
 guest 'systemctl --user start aidb-backup.service' > /dev/null 2>&1
-eventually 10 'the failed backup alerts' "systemctl --user show -P ExecMainStartTimestamp 'aidb-alert@aidb-backup.service.service' | grep ."
+eventually 60 'the failed backup alerts' "systemctl --user show -P ExecMainStartTimestamp 'aidb-alert@aidb-backup.service.service' | grep ."

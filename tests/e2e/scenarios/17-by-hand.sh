@@ -9,17 +9,17 @@ as_alice "mkdir -p .config/containers/systemd && printf '%s\n' '[Container]' Con
 text=$(guest 'sha256sum .config/containers/systemd/paperless.container')
 switched own
 expect 'it starts' 'systemctl --user start paperless.service'
-eventually 20 'the application is up' "podman logs paperless | grep 'application: up'"
-eventually 5 'its companion is up too' 'systemctl --user is-active aidb-keep-paperless.service'
+eventually 60 'the application is up' "podman logs paperless | grep 'application: up'"
+eventually 60 'its companion is up too' 'systemctl --user is-active aidb-keep-paperless.service'
 before=$(guest 'chats paperless/data/webui.db')
 expect 'it stops' 'systemctl --user stop paperless.service'
 expect 'what it had is kept' "aidb list --json paperless | jq -e '.snapshots | length > 0'"
-eventually 30 'and proven' "aidb list --json paperless | jq -e 'any(.snapshots[]; .proven)'"
+eventually 60 'and proven' "aidb list --json paperless | jq -e 'any(.snapshots[]; .proven)'"
 as_alice 'dd if=/dev/urandom of=paperless/data/webui.db bs=4096 seek=2 count=40 conv=notrunc status=none; rm -f paperless/data/webui.db-wal paperless/data/webui.db-shm'
 never 'damage holds its start' 'systemctl --user start paperless.service'
 never 'no container runs' 'podman container exists paperless'
 expect 'the restore is the same command' 'aidb restore paperless'
 expect 'it starts at once' 'systemctl --user start paperless.service'
-eventually 20 'the application is up' "systemctl --user is-active paperless.service && podman logs paperless | grep 'application: up'"
+eventually 60 'the application is up' "systemctl --user is-active paperless.service && podman logs paperless | grep 'application: up'"
 same 'with every chat' yes "$([ "$(guest 'chats paperless/data/webui.db')" -ge "$before" ] && echo yes)"
 same 'its text is as it was written' "$text" "$(guest 'sha256sum .config/containers/systemd/paperless.container')"
