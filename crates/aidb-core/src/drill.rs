@@ -30,9 +30,6 @@ use crate::vault::{Snapshot, Vault};
 /// The label of our containers.
 const LABEL: &str = "aidb.drill";
 
-/// For how long the application has to stay up on the data. One that cannot use it ends within seconds.
-pub const STAYS_UP: Duration = Duration::from_secs(15);
-
 /// How long to wait between two questions whether it is still up.
 const PAUSE: Duration = Duration::from_secs(1);
 
@@ -75,7 +72,8 @@ impl Drop for Running<'_> {
     }
 }
 
-/// Drills one snapshot of a guard.
+/// Drills one snapshot of a guard: the application has to stay up on it for `stays_up`. One that cannot use the data ends
+/// within seconds.
 ///
 /// # Errors
 /// [`Error::CouldNot`] if there is no Podman, the snapshot's image is not known or not here, or the container cannot be
@@ -423,7 +421,13 @@ fn remove(podman: &Podman, name: &str) -> Result<()> {
         .map(drop)
 }
 
-/// Notes the outcome of a drill: `drill` if all was well, `drill-failed` if not.
+/// The ledger's event for a drill in which all was well.
+pub const GOOD: &str = "drill";
+
+/// The ledger's event for one that failed.
+pub const FAILED: &str = "drill-failed";
+
+/// Notes the outcome of a drill in the ledger: [`GOOD`] or [`FAILED`].
 ///
 /// # Errors
 /// [`Error::Sqlite`] if the ledger cannot be written.
@@ -433,11 +437,7 @@ pub fn note(
     snapshot: &Snapshot,
     drilled: &Drilled,
 ) -> Result<()> {
-    let kind = if drilled.is_good() {
-        "drill"
-    } else {
-        "drill-failed"
-    };
+    let kind = if drilled.is_good() { GOOD } else { FAILED };
     let mut detail = format!("{} on {}", snapshot.id(), drilled.image);
     let holds = drilled
         .findings

@@ -5,7 +5,7 @@ use aidb_core::guard::Guard;
 use aidb_core::judge::Verdict;
 use aidb_core::judge::container::unit_failed;
 use aidb_core::look::unit::{self, UnitState};
-use aidb_core::monitor::watch::PATIENCE;
+use aidb_core::monitor::watch::{PATIENCE, as_one_news};
 use aidb_core::monitor::{Alert, Watch, Watched, alert as alerts};
 use aidb_core::report::GuardReport;
 use aidb_core::stack::Stack;
@@ -38,7 +38,7 @@ pub fn alert(common: &Common, args: &Args, ui: &mut Ui) -> anyhow::Result<Verdic
         if let Some(first) = watched.first_mut() {
             let known = &first.report.findings;
             if !known.iter().any(|f| f.id == finding.id) {
-                let findings = known.iter().cloned().chain([finding]).collect();
+                let findings = as_one_news(known.iter().cloned().chain([finding]).collect());
                 first.report =
                     GuardReport::new(&first.guard.name, findings, first.report.stores.clone());
             }

@@ -5,7 +5,7 @@ use std::time::Duration;
 use aidb_cli::text::{plain, took};
 use aidb_cli::{Common, Ui, render, snapshots};
 use aidb_core::Error;
-use aidb_core::drill::{self, Drilled, STAYS_UP};
+use aidb_core::drill::{self, Drilled};
 use aidb_core::guard::Guard;
 use aidb_core::judge::Verdict;
 use aidb_core::stack::Stack;
@@ -15,6 +15,7 @@ use serde_json::json;
 pub fn drill(
     common: &Common,
     names: &[String],
+    stay: Duration,
     deadline: Duration,
     ui: &mut Ui,
 ) -> anyhow::Result<Verdict> {
@@ -24,7 +25,7 @@ pub fn drill(
     let (mut documents, mut verdicts) = (Vec::new(), Vec::new());
     for (guard, snapshot) in &wanted {
         let mut document = snapshots::document(snapshot);
-        match drill::drill(&mut stack, guard, snapshot, STAYS_UP, deadline) {
+        match drill::drill(&mut stack, guard, snapshot, stay, deadline) {
             Ok(drilled) => {
                 verdicts.push(tell(guard, snapshot, &drilled, ui));
                 document["drill"] = json!({ "good": drilled.is_good(), "image_id": drilled.image, "failure": drilled.failure,

@@ -33,6 +33,10 @@ pub struct Args {
     #[arg(long, conflicts_with = "read_all")]
     drill: bool,
 
+    /// With `--drill`: how long the application has to stay up
+    #[arg(long, value_name = "TIME", default_value = "15s", value_parser = duration, requires = "drill")]
+    stay: Duration,
+
     /// With `--drill`: how long it may take
     #[arg(long, value_name = "TIME", default_value = "10min", value_parser = duration, requires = "drill")]
     deadline: Duration,
@@ -50,7 +54,7 @@ struct Run<'r> {
 
 pub fn verify(common: &Common, args: &Args, ui: &mut Ui) -> anyhow::Result<Verdict> {
     if args.drill {
-        return crate::drill::drill(common, &args.snapshots, args.deadline, ui);
+        return crate::drill::drill(common, &args.snapshots, args.stay, args.deadline, ui);
     }
     let stack = Stack::open(common.config.as_deref())?;
     if args.read_all {

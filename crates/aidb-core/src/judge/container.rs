@@ -153,7 +153,10 @@ fn crash_loop(guard: &Guard, facts: &Facts, now: Timestamp) -> Option<Finding> {
             "{} failures within an hour{statuses}",
             failures.len()
         )),
-        next: vec![Step::new("is its data fit?", &["check", &guard.name])],
+        next: vec![Step::new(
+            "see whether its data is fit",
+            &["check", &guard.name],
+        )],
         ..warn(FindingId::ContainerCrashLoop)
     })
 }
@@ -180,7 +183,10 @@ fn recreated(guard: &Guard, facts: &Facts, now: Timestamp) -> Option<Finding> {
             short(after),
             short(before)
         )),
-        next: vec![Step::new("is its data fit?", &["check", &guard.name])],
+        next: vec![Step::new(
+            "see whether its data is fit",
+            &["check", &guard.name],
+        )],
         ..warn(FindingId::ContainerRecreated)
     })
 }
@@ -192,6 +198,13 @@ fn is_recent(at: Timestamp, now: Timestamp, time: SignedDuration) -> bool {
 
 fn mount(guard: &Guard, proof: &MountProof) -> Option<Finding> {
     let place = guard.mount.as_deref().unwrap_or(&guard.data).display();
+    let other = |found: &str, until: &str| {
+        let guarded = guard.data.display();
+        let told = format!(
+            "`{place}` in the container is {found}, the guarded folder is `{guarded}`; what it writes goes there{until}"
+        );
+        (FindingId::MountOther, told)
+    };
     let (id, evidence) = match proof {
         MountProof::Same => return None,
         MountProof::Unknown(why) => {
@@ -206,18 +219,21 @@ fn mount(guard: &Guard, proof: &MountProof) -> Option<Finding> {
             FindingId::MountAbsent,
             format!("`{place}` in the container is in its own layer, and goes with it"),
         ),
-        MountProof::Other(found) => (
-            FindingId::MountOther,
-            format!(
-                "`{place}` in the container is {found}, the guarded folder is `{}`",
-                guard.data.display()
-            ),
+        MountProof::Exchanged => other(
+            "the folder that was there when it started",
+            " until it is started anew",
         ),
+        MountProof::Other(found) => other(found, ""),
     };
+    let rescue = Step::new("keep what it wrote", &["rescue", &guard.name]);
     Some(Finding {
         path: Some(guard.data.clone()),
         evidence: Some(evidence),
-        next: vec![Step::new("keep what it wrote", &["rescue", &guard.name])],
+        // What it wrote to its layer can be rescued; what lies in another folder stays there.
+        next: (id == FindingId::MountAbsent)
+            .then_some(rescue)
+            .into_iter()
+            .collect(),
         ..Finding::of_guard(id, guard.policy.mount.into(), id.meaning())
     })
 }
@@ -246,11 +262,9 @@ fn writes(guard: &Guard, layer: &Layer) -> Option<Finding> {
     } else {
         Severity::Info
     };
-    let mut told = vec![format!(
-        "{} files, {} MiB",
-        layer.files,
-        layer.size_bytes.div_ceil(1 << 20)
-    )];
+    let files = if layer.files == 1 { "file" } else { "files" };
+    let mib = layer.size_bytes.div_ceil(1 << 20);
+    let mut told = vec![format!("{} {files}, {mib} MiB", layer.files)];
     if !layer.open.is_empty() {
         told.push(format!("open for writing: {}", listed(&layer.open)));
     }

@@ -15,7 +15,7 @@ pub const STALE: Duration = Duration::from_secs(50 * 3600);
 pub struct Kept {
     /// Good snapshots (proven, not suspicious), oldest first: id, and when it was taken or last seen to be still the same.
     pub good: Vec<(String, Timestamp)>,
-    /// Whether there is anything to keep; `None` if that cannot be found out.
+    /// Whether there is anything to keep, asked where nothing is kept; `None` if that cannot be found out.
     pub has_data: Option<bool>,
     /// Why the vault cannot be looked at, if that is so.
     pub unknown: Option<String>,

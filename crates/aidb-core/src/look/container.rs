@@ -20,6 +20,8 @@ pub enum MountProof {
     Same,
     /// The path is on no mount: it is in the container's own layer.
     InLayer,
+    /// The folder that was there when the container started; another one has its name now.
+    Exchanged,
     /// Another folder; which one, as far as it is known.
     Other(String),
     /// It could not be found out, or is not asked of this guard.
@@ -40,6 +42,9 @@ pub struct Layer {
     /// Why not everything could be looked at, if that is so.
     pub unknown: Option<String>,
 }
+
+/// The suffixes of a database's companions.
+const COMPANIONS: [&str; 3] = ["-wal", "-shm", "-journal"];
 
 /// How many open files of a container are looked at.
 const MOST_OPEN_FILES: usize = 8192;
@@ -65,7 +70,7 @@ pub fn mount_proof(container: &Container, guard: &Guard) -> MountProof {
         (MountProof::Same, Some((device, inode)))
             if device == host.dev() && inode != host.ino() =>
         {
-            MountProof::Other("the folder that was there when the container started".into())
+            MountProof::Exchanged
         }
         (declared, _) => declared,
     }
@@ -192,12 +197,23 @@ fn processes(container: &Container, pid: u32) -> Vec<u32> {
     if found.is_empty() { vec![pid] } else { found }
 }
 
+/// Leaves out the logs and journals of databases that are named themselves.
+#[must_use]
+pub fn without_companions(open: BTreeSet<PathBuf>) -> Vec<PathBuf> {
+    let is_companion = |path: &PathBuf| {
+        let name = path.to_string_lossy();
+        let main = COMPANIONS.iter().find_map(|s| name.strip_suffix(s));
+        main.is_some_and(|main| open.contains(Path::new(main)))
+    };
+    open.iter().filter(|p| !is_companion(p)).cloned().collect()
+}
+
 /// Returns whether a file, by its name, is likely a database: its bytes may not be readable for us.
 #[must_use]
 pub fn is_named_like_a_database(path: &Path) -> bool {
     let name = path.file_name().map(|n| n.to_string_lossy().to_lowercase());
     name.is_some_and(|name| {
-        let name = ["-wal", "-shm", "-journal"]
+        let name = COMPANIONS
             .iter()
             .find_map(|suffix| name.strip_suffix(suffix))
             .unwrap_or(&name);
@@ -314,7 +330,10 @@ mod tests {
             ..guard
         };
         let proof = mount_proof(&container, &guard);
-        assert!(matches!(proof, MountProof::Other(_)), "{proof:?}");
+        assert!(
+            matches!(proof, MountProof::Other(_) | MountProof::Exchanged),
+            "{proof:?}"
+        );
     }
 
     #[test]
@@ -335,6 +354,13 @@ mod tests {
         drop(written);
         let _read = std::fs::File::open(&path).unwrap();
         assert!(!open_in_layer(&container).contains(&path));
+    }
+
+    #[test]
+    fn a_database_that_is_open_is_named_once() {
+        let open = ["/a.db", "/a.db-shm", "/a.db-wal", "/b.db-wal", "/run.log"];
+        let named = without_companions(open.map(PathBuf::from).into());
+        assert_eq!(named, ["/a.db", "/b.db-wal", "/run.log"].map(PathBuf::from));
     }
 
     #[test]

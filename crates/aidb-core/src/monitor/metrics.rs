@@ -5,6 +5,7 @@ use std::fmt::Write as _;
 use jiff::{SignedDuration, Timestamp};
 
 use super::picture::{GuardPicture, Picture, Worth};
+use crate::drill;
 use crate::judge::container::Presence;
 use crate::judge::{Severity, Verdict};
 use crate::ledger::{Ending, Incarnation};
@@ -117,13 +118,23 @@ fn snapshots(text: &mut Text, guards: &[GuardPicture]) {
             text.of(guard, &[], at.as_second());
         }
     }
-    text.family(
-        "aidb_drill_timestamp_seconds",
-        "When a snapshot was last started in a throwaway container; absent if never",
-    );
-    for guard in guards {
-        if let Some(drill) = guard.events.iter().rev().find(|e| e.kind == "drill") {
-            text.of(guard, &[], drill.at.as_second());
+    for (kind, family, help) in [
+        (
+            drill::GOOD,
+            "aidb_drill_timestamp_seconds",
+            "When an application last came up on a copy of a snapshot, in a throwaway container; absent if never",
+        ),
+        (
+            drill::FAILED,
+            "aidb_drill_failed_timestamp_seconds",
+            "When that last failed; absent if never",
+        ),
+    ] {
+        text.family(family, help);
+        for guard in guards {
+            if let Some(drill) = guard.last_event(kind) {
+                text.of(guard, &[], drill.at.as_second());
+            }
         }
     }
 }

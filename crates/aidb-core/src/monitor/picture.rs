@@ -177,6 +177,12 @@ impl GuardPicture {
         }
     }
 
+    /// Returns what was last done to it of this kind.
+    #[must_use]
+    pub fn last_event(&self, kind: &str) -> Option<&Event> {
+        self.events.iter().rev().find(|e| e.kind == kind)
+    }
+
     /// Returns what is kept of it.
     #[must_use]
     pub fn kept(&self) -> &Kept {

@@ -16,10 +16,12 @@ use crate::judge::container::{Facts, Presence};
 use crate::judge::snapshots::Kept;
 use crate::judge::{self, Finding, FindingId, Occasion, Severity, Verdict};
 use crate::ledger::{Incarnation, Ledger, Measurement, Running, Sighting};
-use crate::look::container::{Layer, is_named_like_a_database, mount_proof, open_in_layer};
+use crate::look::container::{
+    Layer, is_named_like_a_database, mount_proof, open_in_layer, without_companions,
+};
 use crate::look::scan::told;
 use crate::look::unit::{self, UnitState};
-use crate::look::{Depth, space};
+use crate::look::{Depth, nothing, space};
 use crate::podman::{Container, Podman};
 use crate::program::Program;
 use crate::report::GuardReport;
@@ -120,7 +122,7 @@ impl Watch {
             .chain(in_container)
             .chain(of_snapshots)
             .collect();
-        let report = GuardReport::new(&guard.name, findings, report.stores);
+        let report = GuardReport::new(&guard.name, as_one_news(findings), report.stores);
         Watched {
             measurements: self.measure(stack, &report),
             runs: facts.runs.clone(),
@@ -290,7 +292,7 @@ fn layer(stack: &Stack, guard: &Guard, container: &Container) -> Layer {
             ..Layer::default()
         },
     };
-    layer.open = open_in_layer(container).into_iter().collect();
+    layer.open = without_companions(open_in_layer(container));
     let open = layer.open.iter().filter(|f| is_named_like_a_database(f));
     layer.databases.extend(open.cloned());
     layer.databases.sort();
@@ -332,7 +334,6 @@ pub fn boot() -> String {
         .to_owned()
 }
 
-/// Looks at what is kept of a guard: no more snapshots are opened than are needed to judge.
 /// Returns whether the vault, or an archive, which another disk may be mounted for, lies elsewhere than the data; `None` if
 /// it cannot be told.
 fn lies_elsewhere(stack: &Stack, guard: &Guard) -> Option<bool> {
@@ -349,11 +350,9 @@ fn lies_elsewhere(stack: &Stack, guard: &Guard) -> Option<bool> {
     told
 }
 
+/// Looks at what is kept of a guard: no more snapshots are opened than are needed to judge.
 fn kept(stack: &Stack, guard: &Guard, now: Timestamp) -> Kept {
     let mut kept = Kept {
-        has_data: std::fs::read_dir(&guard.data)
-            .map(|mut entries| entries.next().is_some())
-            .ok(),
         has_second_copy: if stack.settings.offsite {
             Some(true)
         } else {
@@ -378,6 +377,9 @@ fn kept(stack: &Stack, guard: &Guard, now: Timestamp) -> Kept {
     if let Err(e) = read() {
         kept.unknown = Some(told(&e));
     }
+    if kept.good.is_empty() {
+        kept.has_data = nothing::is_nothing(guard).map(|is| !is).ok();
+    }
     // A capture that found nothing new made no snapshot: the newest one is as good as of then.
     let again = stack.last_seen(guard);
     if let (Some((newest, at)), Some((name, again))) = (kept.good.last_mut(), again)
@@ -389,11 +391,15 @@ fn kept(stack: &Stack, guard: &Guard, now: Timestamp) -> Kept {
     kept
 }
 
-/// Returns the finding about a guard that a unit's failure is said with, if its data is what keeps it from running.
+/// Makes a held start one piece of news: what holds it is said, and that its unit failed is only the way in which it is held.
+/// Once the data is fit and the unit is still down, that is news again.
 #[must_use]
-pub fn held(report: &GuardReport) -> Option<&Finding> {
-    report
-        .findings
-        .iter()
-        .find(|f| f.severity == Severity::Hold && f.id != FindingId::UnitFailed)
+pub fn as_one_news(mut findings: Vec<Finding>) -> Vec<Finding> {
+    if findings.iter().any(|f| f.severity == Severity::Hold) {
+        let failures = findings.iter_mut();
+        for failure in failures.filter(|f| f.id == FindingId::UnitFailed) {
+            failure.severity = Severity::Info;
+        }
+    }
+    findings
 }

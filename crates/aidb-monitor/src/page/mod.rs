@@ -9,6 +9,7 @@ mod timeline;
 use std::fmt::Write as _;
 
 use aidb_cli::text::{ago, count, size, took, when};
+use aidb_core::drill;
 use aidb_core::judge::container::Presence;
 use aidb_core::judge::{Finding, FindingId, Severity, Verdict};
 use aidb_core::ledger::{Ending, Incarnation};
@@ -263,6 +264,15 @@ fn facts(out: &mut String, guard: &GuardPicture, now: Timestamp) {
         },
     );
     fact("Snapshots", guard.snapshots.len().to_string());
+    let drill = guard.last_event(drill::GOOD);
+    let failed = guard.last_event(drill::FAILED);
+    match (drill, failed) {
+        (drill, Some(failed)) if drill.is_none_or(|d| d.at < failed.at) => {
+            fact("Last drill", format!("failed {}", ago(failed.at, now)));
+        }
+        (Some(drill), _) => fact("Last drill", ago(drill.at, now)),
+        (None, _) => {}
+    }
     match guard.watched.facts.presence {
         Presence::Running => {
             let since = guard

@@ -362,8 +362,8 @@ fn on_failure_says_which_guard_why_and_what_to_do() {
     let mut world = World::new();
     world.unit = "failed";
     damage::empty_database(&world.stack.data().join("webui.db"));
-    // The programs are written by a look; what it found is then told anew by the unit's own alert, if it was not told.
-    let _ = world.look();
+    // What holds the start is one piece of news; that its unit failed is how it is held.
+    assert_eq!(world.look(), ["opened sqlite.empty-file"]);
     let again = world
         .stack
         .run("aidb-monitor alert --unit podman-open-webui.service")
@@ -386,6 +386,12 @@ fn on_failure_says_which_guard_why_and_what_to_do() {
         "{other}"
     );
     assert_eq!(told(&world.stack), ["opened unit.failed"]);
+    // Fit data and a unit that is still down is news again.
+    let _ = world.stack.run("aidb restore open-webui").with(0);
+    assert_eq!(
+        world.look(),
+        ["opened unit.failed", "ended sqlite.empty-file"]
+    );
     world.unit = "active";
     assert_eq!(world.look(), ["ended unit.failed", "ended unit.failed"]);
 }
