@@ -11,9 +11,15 @@ let
   json = (pkgs.formats.json { }).type;
 
   # A path on the host as a text: a Nix path would be copied to the store, and the copy guarded.
-  hostPath = types.strMatching "~?/.*" // {
-    description = "absolute path as a text (`~/` is the home folder)";
-  };
+  hostPath =
+    let
+      # As quadlets write the home folder.
+      written = types.strMatching "%h/.*";
+    in
+    types.coercedTo written (path: "~" + lib.removePrefix "%h" path) (types.strMatching "~?/.*")
+    // {
+      description = "absolute path as a text (`~/` or `%h/` is the home folder)";
+    };
   containerName = types.strMatching "[a-zA-Z0-9][a-zA-Z0-9_.-]*" // {
     description = "container name (a letter or digit, then letters, digits, `_`, `.`, `-`)";
   };

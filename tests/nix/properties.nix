@@ -83,6 +83,12 @@ in
     ) (lib.attrNames off)
   ) (lib.attrNames examples);
 
+  "a folder is the same one written with `%h/`, as quadlets write it, and with `~/`" =
+    let
+      stack = data: (with' four { services.aidb.guards.letters = { inherit data; container = "qdrant"; }; }).config.services.aidb.internal.stack;
+    in
+    lib.optional (stack "%h/letters" != stack "~/letters" || !(stack "%h/letters").guards ? letters) "not the same";
+
   # systemd forgets the lines before an empty one.
   "a user's reset takes no hook away" =
     let
