@@ -20,6 +20,7 @@ pub mod drill;
 pub mod error;
 pub mod gate;
 pub mod guard;
+pub mod hash;
 pub mod heal;
 pub mod judge;
 pub mod ledger;

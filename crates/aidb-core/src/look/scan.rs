@@ -20,7 +20,7 @@ use super::scratch::Scratch;
 use super::sqlite::disk;
 use super::sqlite::{self, Class, Examination, Examiner, Request};
 use super::super_journal;
-use crate::capture::{Root, copy, pin::sidecar};
+use crate::capture::{Root, pin::sidecar};
 use crate::error::Error;
 use crate::guard::{Guard, Store, StoreKind};
 use crate::memory::Standing;
@@ -454,19 +454,10 @@ fn hash_until(path: &Path, deadline: Instant) -> std::io::Result<Option<String>>
 }
 
 fn hash_while(path: &Path, goes_on: impl Fn() -> bool) -> std::io::Result<Option<String>> {
-    let mut hasher = blake3::Hasher::new();
-    let file = File::open(path)?;
-    let mut buffer = vec![0; 1 << 20];
-    let mut at = 0;
-    while goes_on() {
-        let got = copy::read_up_to(&file, &mut buffer, at)?;
-        hasher.update(&buffer[..got]);
-        at += got as u64;
-        if got < buffer.len() {
-            return Ok(Some(hasher.finalize().to_hex().to_string()));
-        }
+    if !goes_on() {
+        return Ok(None);
     }
-    Ok(None)
+    crate::hash::of_file(&File::open(path)?, |_| goes_on())
 }
 
 /// Returns an error with its cause, in one line.

@@ -16,15 +16,12 @@ use super::CHOOSE_ANOTHER;
 use super::attributes::{Attributes, Notes};
 use super::name::is_ours;
 use super::step::{make_folder, step};
-use crate::capture::copy::{read_up_to, transfer};
+use crate::capture::copy::transfer;
 use crate::capture::walk::Root;
 use crate::error::{Error, IoContext, Result};
 use crate::progress::Work;
 use crate::userns::IdMap;
 use crate::vault::manifest::{Entry, Kind, Manifest, RelPath};
-
-/// The unit in which bytes are hashed.
-const BLOCK_BYTES: usize = 1024 * 1024;
 
 /// What was written.
 #[derive(Debug, Default)]
@@ -349,17 +346,7 @@ fn differ(paths: &[PathBuf], files: u64) -> Error {
 
 /// Returns the BLAKE3 of a file's content, hexadecimal.
 pub(super) fn hash(file: &File) -> std::io::Result<String> {
-    let mut hasher = blake3::Hasher::new();
-    let mut buffer = vec![0; BLOCK_BYTES];
-    let mut at = 0;
-    loop {
-        let got = read_up_to(file, &mut buffer, at)?;
-        if got == 0 {
-            return Ok(hasher.finalize().to_hex().to_string());
-        }
-        hasher.update(&buffer[..got]);
-        at += got as u64;
-    }
+    Ok(crate::hash::of_file(file, |_| true)?.unwrap_or_default())
 }
 
 /// Returns a size in MiB, for people.
