@@ -9,13 +9,14 @@ use rustix::io::Errno;
 use super::observation::Database;
 use super::scan::told;
 use super::scratch::Scratch;
+use super::space::space;
 use super::sqlite::disk;
 use crate::capture::Root;
 use crate::capture::copy::could_share;
 use crate::capture::database::database;
 use crate::capture::pin::{Pin, sidecar};
-use crate::error::Error;
-use crate::vault::take::free_bytes;
+use crate::error::IoContext as _;
+use crate::vault::space::is_full;
 
 /// What stays free beside a copy that shares no blocks with its original: whoever else writes there goes on.
 const LEFT_FREE_BYTES: u64 = 64 << 20;
@@ -78,20 +79,15 @@ fn copy_in(
     scratch: &Path,
     deadline: Instant,
 ) -> Result<Result<Private, NoRoom>, String> {
-    let is_full = |e: &std::io::Error| {
-        matches!(
-            e.kind(),
-            std::io::ErrorKind::StorageFull | std::io::ErrorKind::QuotaExceeded
-        )
-    };
     let no_room = || NoRoom(told_room(root, file, scratch));
-    let folder = match tempfile::Builder::new().prefix("look-").tempdir_in(scratch) {
+    let made = tempfile::Builder::new()
+        .prefix("look-")
+        .tempdir_in(scratch)
+        .doing("make a private copy in", scratch);
+    let folder = match made {
         Ok(folder) => folder,
         Err(e) if is_full(&e) => return Ok(Err(no_room())),
-        Err(e) => {
-            let scratch = scratch.display();
-            return Err(format!("no private copy can be made in `{scratch}`: {e}"));
-        }
+        Err(e) => return Err(told(&e)),
     };
     if !has_room(root, file, folder.path()) {
         return Ok(Err(no_room()));
@@ -108,7 +104,7 @@ fn copy_in(
                 folder,
             }))
         }
-        Err(Error::Io { source, .. }) if is_full(&source) => Ok(Err(no_room())),
+        Err(e) if is_full(&e) => Ok(Err(no_room())),
         Err(e) => Err(told(&e)),
     }
 }
@@ -116,7 +112,7 @@ fn copy_in(
 /// Returns whether a copy fits. One that shares its blocks with the original needs none.
 fn has_room(root: &Root, file: &Path, scratch: &Path) -> bool {
     let needed = size_bytes(root, file).saturating_add(LEFT_FREE_BYTES);
-    if free_bytes(scratch).is_none_or(|free| free >= needed) {
+    if space(scratch).is_none_or(|space| space.free_bytes >= needed) {
         return true;
     }
     let main = root.open_file(file).ok();
@@ -136,10 +132,14 @@ fn size_bytes(root: &Root, file: &Path) -> u64 {
 fn told_room(root: &Root, file: &Path, scratch: &Path) -> String {
     let mib = |bytes: u64| bytes.div_ceil(1 << 20);
     let needed = mib(size_bytes(root, file).saturating_add(LEFT_FREE_BYTES));
-    let free = free_bytes(scratch).map_or_else(String::new, |free| {
+    let free = space(scratch).map_or_else(String::new, |space| {
         // What is known to the user is the folder that the staging folder is in.
         let place = scratch.ancestors().nth(2).unwrap_or(scratch);
-        format!(", found {} MiB free in `{}`", free >> 20, place.display())
+        format!(
+            ", found {} MiB free in `{}`",
+            space.free_bytes >> 20,
+            place.display()
+        )
     });
     format!("a private copy needs {needed} MiB{free}")
 }

@@ -35,6 +35,7 @@ pub use say::findings;
 
 use crate::error::Result;
 use crate::guard::Guard;
+use crate::look::space::space;
 use crate::podman::{Podman, Storage, cgroups};
 use crate::settings::{Environment, Settings};
 use crate::vault::Vault;
@@ -139,7 +140,7 @@ fn keep_layer(
     let staging = Staging::new(vault, &format!("rescue-{}", guard.name))?;
     let staged = staging.path().join("rescue");
     Vault::make_folder(&staged)?;
-    let free = crate::vault::take::free_bytes(vault.root()).unwrap_or(u64::MAX);
+    let free = space(vault.root()).map_or(u64::MAX, |space| space.free_bytes);
     let job = Job {
         upper: found.upper.clone().into(),
         target: Some(staged.join("data").into()),

@@ -11,19 +11,9 @@ use rustix::fs::{CWD, RenameFlags, renameat_with};
 
 use crate::error::{Error, IoContext, Result};
 
-/// Writes a small file so that after a power cut there is the old content or the new, whole.
+/// Writes a small file of ours alone so that after a power cut there is the old content or the new, whole.
 pub fn write_durably(path: &Path, content: &[u8]) -> Result<()> {
-    let folder = path.parent().unwrap_or_else(|| Path::new("."));
-    let mut file = tempfile::Builder::new()
-        .prefix(".new-")
-        .tempfile_in(folder)
-        .doing("make a file in", folder)?;
-    file.write_all(content).doing("write", path)?;
-    file.as_file().sync_all().doing("sync", path)?;
-    file.persist(path)
-        .map_err(|e| e.error)
-        .doing("rename to", path)?;
-    sync_folder(folder)
+    write_with_mode(path, content, 0o600)
 }
 
 /// Writes a small file for others to read, whole or not at all: with the mode that the user's mask leaves, and durably.
@@ -31,11 +21,15 @@ pub fn write_durably(path: &Path, content: &[u8]) -> Result<()> {
 /// # Errors
 /// [`Error::Io`] if the folder does not exist or cannot be written to.
 pub fn write_for_others(path: &Path, content: &[u8]) -> Result<()> {
+    write_with_mode(path, content, 0o666)
+}
+
+fn write_with_mode(path: &Path, content: &[u8], mode: u32) -> Result<()> {
     use std::os::unix::fs::PermissionsExt as _;
     let folder = path.parent().unwrap_or_else(|| Path::new("/"));
     let mut file = tempfile::Builder::new()
         .prefix(".new-")
-        .permissions(std::fs::Permissions::from_mode(0o666))
+        .permissions(std::fs::Permissions::from_mode(mode))
         .tempfile_in(folder)
         .doing("make a file in", folder)?;
     file.write_all(content).doing("write", path)?;
@@ -123,15 +117,19 @@ impl Staged {
     }
 }
 
+/// Returns whether a path lies on Btrfs.
+pub(crate) fn is_btrfs(path: &Path) -> bool {
+    const MAGIC: i64 = 0x9123_683E;
+    rustix::fs::statfs(path).is_ok_and(|fs| fs.f_type == MAGIC)
+}
+
 /// Syncs all that was staged. Names and folders are on disk with it.
 fn sync_staged(staged: &Path, size: Staged) -> Result<()> {
-    const BTRFS: i64 = 0x9123_683E;
-    let folder = File::open(staged).doing("open the folder", staged)?;
-    // Each sync of a file writes a log of its own there: four of them take 27 ms, and one `syncfs` 8.
-    let is_btrfs = rustix::fs::fstatfs(&folder).is_ok_and(|fs| fs.f_type == BTRFS);
-    if size.new_files <= FEW_FILES && size.entries <= FEW_ENTRIES && !is_btrfs {
+    // Each sync of a file writes a log of its own on Btrfs: four of them take 27 ms, and one `syncfs` 8.
+    if size.new_files <= FEW_FILES && size.entries <= FEW_ENTRIES && !is_btrfs(staged) {
         return sync_tree(staged);
     }
+    let folder = File::open(staged).doing("open the folder", staged)?;
     rustix::fs::syncfs(&folder).doing("sync the filesystem of", staged)
 }
 

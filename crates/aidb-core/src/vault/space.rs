@@ -5,6 +5,7 @@ use std::path::Path;
 use rustix::fs::StatVfs;
 
 use crate::error::{Error, Result};
+use crate::look::space::space;
 
 /// What stays free: this part of the disk,
 const FLOOR_PART: u64 = 20;
@@ -52,28 +53,20 @@ pub fn make_sure_of_room(folder: &Path, need: u64, what: &str, hint: &str) -> Re
     })
 }
 
+/// Returns whether an error says that a disk, or somebody's share of it, is full.
+#[must_use]
+pub fn is_full(error: &Error) -> bool {
+    use std::io::ErrorKind::{QuotaExceeded, StorageFull};
+    matches!(error, Error::Io { source, .. } if matches!(source.kind(), StorageFull | QuotaExceeded))
+}
+
 /// Says how much is free where a write failed for lack of space.
 pub(crate) fn tell_full_disk(error: Error, path: &Path) -> Error {
-    let full = |e: &std::io::Error| {
-        matches!(
-            e.kind(),
-            std::io::ErrorKind::StorageFull | std::io::ErrorKind::QuotaExceeded
-        )
-    };
-    match &error {
-        Error::Io { source, .. } if full(source) => {}
-        _ => return error,
+    if !is_full(&error) {
+        return error;
     }
     let folder = path.parent().unwrap_or(path);
-    let room = rustix::fs::statvfs(folder).map_or_else(
-        |_| String::new(),
-        |stat| {
-            format!(
-                ", found {} MiB free",
-                stat.f_bavail.saturating_mul(stat.f_frsize) >> 20
-            )
-        },
-    );
+    let room = found_free(folder);
     Error::CouldNot {
         what: format!(
             "the disk of `{}` has no room left{room}; nothing was written, and nothing was lost",
@@ -81,6 +74,13 @@ pub(crate) fn tell_full_disk(error: Error, path: &Path) -> Error {
         ),
         hint: Some("free some space, or name another disk".into()),
     }
+}
+
+/// Returns the words for how much is free where `path` lies.
+pub(crate) fn found_free(path: &Path) -> String {
+    space(path).map_or_else(String::new, |space| {
+        format!(", found {} MiB free", space.free_bytes >> 20)
+    })
 }
 
 #[cfg(test)]

@@ -16,6 +16,7 @@ use super::name::SnapshotName;
 use super::publish::{Staged, publish, stage_json};
 use super::retention::{Keep, SeenAgain};
 use super::room;
+use super::space::{found_free, is_full};
 use crate::capture::freeze::{self, Cgroups, Freezer};
 use crate::capture::plan::{self, Base, Blob, Blobs, Plan};
 use crate::capture::walk::{Exclude, Found, Walk};
@@ -518,33 +519,17 @@ pub(crate) fn nearest_existing(path: &Path) -> PathBuf {
 
 /// Says how much is free where a write failed for lack of space.
 fn tell_full_disk(error: Error, vault: &Vault) -> Error {
-    let full = |e: &std::io::Error| {
-        matches!(
-            e.kind(),
-            std::io::ErrorKind::StorageFull | std::io::ErrorKind::QuotaExceeded
-        )
-    };
-    match &error {
-        Error::Io { source, .. } if full(source) => {}
-        _ => return error,
+    if !is_full(&error) {
+        return error;
     }
-    let free = free_bytes(vault.root()).map_or_else(String::new, |free| {
-        format!(", found {} MiB free", free >> 20)
-    });
     Error::CouldNot {
         what: format!(
-            "the disk of the vault `{}` is full{free}; nothing was kept, and nothing was lost",
-            vault.root().display()
+            "the disk of the vault `{}` is full{}; nothing was kept, and nothing was lost",
+            vault.root().display(),
+            found_free(vault.root())
         ),
         hint: Some("free some space, lower `keep`, or move `vault`".into()),
     }
-}
-
-/// Returns how many bytes an ordinary user may still write where `path` lies.
-#[must_use]
-pub fn free_bytes(path: &Path) -> Option<u64> {
-    let stat = rustix::fs::statvfs(nearest_existing(path)).ok()?;
-    Some(stat.f_bavail.saturating_mul(stat.f_frsize))
 }
 
 fn milliseconds(duration: Duration) -> u64 {

@@ -50,6 +50,49 @@ fn a_take_on_a_full_disk_says_how_much_is_free_and_loses_nothing() {
     assert_eq!(uploads.len(), uploads_now.len());
 }
 
+/// Snapshots give way when the disk gets full: the oldest first, and never the newest proven one, not even for a state
+/// that does not fit at all.
+#[test]
+fn takes_on_a_disk_that_gets_full_drop_the_oldest_and_keep_the_newest_proven() {
+    let stack = with(SMALL);
+    std::fs::create_dir(stack.vault()).unwrap();
+    let script = r#"
+        mount -t tmpfs -o size=64m vault "$VAULT" || exit 100
+        for round in 1 2 3 4 5 6 7 8; do
+            head -c 10485760 /dev/urandom > "$DATA/uploads/large"
+            aidb take > /dev/null || echo "take $round: $?"
+        done
+        head -c 73400320 /dev/urandom > "$DATA/uploads/large"
+        aidb take; echo "too large: $?"
+        ls "$VAULT/open-webui" | sed 's/-.*//'
+        aidb verify | sed 's/-.*//'; aidb restore open-webui --dry-run -q; echo "restore: $?"
+    "#;
+    let Some(ran) = alone(&stack, script) else {
+        return;
+    };
+    insta::assert_snapshot!(ran, @"
+    too large: 3
+    000004
+    000005
+    000006
+    000007
+    000008
+    ok    open
+    ok    open
+    ok    open
+    ok    open
+    ok    open
+    restore: 0
+    --- stderr
+    warn  too little space was free: dropped open-webui/000001-TIME-manual [space.low]
+    warn  too little space was free: dropped open-webui/000002-TIME-manual [space.low]
+    error: cannot take a snapshot of `open-webui`
+      caused by: the disk of the vault `~/vault` is full, found N MiB free; nothing was kept, and nothing was lost
+      hint: free some space, lower `keep`, or move `vault`
+    --- status 0
+    ");
+}
+
 /// A private copy needs room. Where the vault's disk has none, the state folder's may; where neither has, the bytes are
 /// read as they lie, and that is said.
 #[test]
@@ -90,7 +133,7 @@ fn a_check_on_full_disks_looks_elsewhere_and_then_at_the_bytes_in_place() {
 }
 
 /// Runs a script in a mount namespace of its own; `None`, loudly, where that cannot be done.
-fn alone(stack: &Stack, script: &str) -> Option<Ran> {
+pub fn alone(stack: &Stack, script: &str) -> Option<Ran> {
     let mut unshare = Command::new("unshare");
     unshare.args([
         "--user",
@@ -120,11 +163,14 @@ fn alone(stack: &Stack, script: &str) -> Option<Ran> {
         .env("DATA", stack.data())
         .current_dir(stack.home());
     let Ok(output) = unshare.output() else {
-        left_out("the full disk", "`unshare` is not installed");
+        left_out("what needs mounts of its own", "`unshare` is not installed");
         return None;
     };
     if !matches!(output.status.code(), Some(0)) {
-        left_out("the full disk", &String::from_utf8_lossy(&output.stderr));
+        left_out(
+            "what needs mounts of its own",
+            &String::from_utf8_lossy(&output.stderr),
+        );
         return None;
     }
     Some(stack.ran(Command::new("printf").arg("%s").arg(format!(

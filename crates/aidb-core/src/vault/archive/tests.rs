@@ -10,26 +10,17 @@ use proptest::prelude::*;
 use super::format::SUFFIX;
 use super::tar_reader::{TarReader, Type};
 use super::*;
-use crate::look::sqlite::Examiner;
-use crate::memory::Memory;
 use crate::progress::Silent;
+use crate::vault::Snapshot;
 use crate::vault::restore::tests::bench::{Bench, bench, set_time, show};
 use crate::vault::restore::tests::fill_with_everything;
-use crate::vault::{Snapshot, prove};
 
 const WAIT: Duration = Duration::from_secs(5);
 
 /// Takes a snapshot of the bench's data and proves it.
 fn proven(bench: &Bench, sequence: u64) -> Snapshot {
-    let request = prove::Request {
-        examiner: &Examiner::Here,
-        memory: &Memory::default(),
-        patience: WAIT,
-        deadline: WAIT,
-    };
-    let snapshot = prove::prove(&bench.vault, &bench.take(sequence), &request).unwrap();
-    assert!(snapshot.is_proven(), "{:?}", snapshot.refused);
-    snapshot
+    bench.take(sequence);
+    bench.prove(sequence)
 }
 
 fn archived(bench: &Bench) -> Archive {

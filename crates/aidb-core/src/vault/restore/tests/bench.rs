@@ -8,11 +8,13 @@ use rustix::fs::{CWD, FileType, fgetxattr};
 
 use crate::capture::walk::{Exclude, Root};
 use crate::guard::Policy;
-use crate::vault::SnapshotName;
+use crate::look::sqlite::Examiner;
+use crate::memory::Memory;
 use crate::vault::manifest::{
     Entry, FORMAT, How, Kind, Manifest, Pairing, Source, Summary, Xattr, to_hex,
 };
 use crate::vault::restore::*;
+use crate::vault::{SnapshotName, prove};
 
 /// A vault, a data folder and the guard of it.
 pub struct Bench {
@@ -22,7 +24,12 @@ pub struct Bench {
 }
 
 pub fn bench() -> Bench {
-    let folder = tempfile::tempdir().unwrap();
+    bench_in(&std::env::temp_dir())
+}
+
+/// Makes a bench that lies in `folder`.
+pub fn bench_in(folder: &Path) -> Bench {
+    let folder = tempfile::tempdir_in(folder).unwrap();
     let at = folder.path().canonicalize().unwrap();
     let guard = guard(&at.join("home/open-webui"));
     std::fs::create_dir_all(&guard.data).unwrap();
@@ -61,6 +68,22 @@ impl Bench {
     /// Takes a snapshot of the data folder as it is.
     pub fn take(&self, sequence: u64) -> Snapshot {
         take(&self.vault, &self.guard, sequence)
+    }
+
+    /// Proves a snapshot that was taken; it must stand that.
+    pub fn prove(&self, sequence: u64) -> Snapshot {
+        const WAIT: Duration = Duration::from_secs(5);
+        let request = prove::Request {
+            examiner: &Examiner::Here,
+            memory: &Memory::default(),
+            patience: WAIT,
+            deadline: WAIT,
+        };
+        let all = self.vault.snapshots(&self.guard.name).unwrap();
+        let taken = all.into_iter().find(|s| s.name.sequence == sequence);
+        let snapshot = prove::prove(&self.vault, &taken.unwrap(), &request).unwrap();
+        assert!(snapshot.is_proven(), "{:?}", snapshot.refused);
+        snapshot
     }
 
     pub fn restore(&self, snapshot: &Snapshot, only: &[&str]) -> Result<Restored> {
