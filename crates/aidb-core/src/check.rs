@@ -253,7 +253,11 @@ fn restore_newest(stack: &mut Stack, guard: &Guard) -> Result<Healed> {
     }
     let lock = Lock::guard(&stack.vault, &guard.name, Mode::Exclusive, PATIENCE)?;
     let snapshot = stack.snapshot(&guard.name)?;
-    let restored = restore::restore(&stack.vault, guard, &snapshot, &restore::Options::default())?;
+    let options = restore::Options {
+        btrfs: stack.btrfs(),
+        ..restore::Options::default()
+    };
+    let restored = restore::restore(&stack.vault, guard, &snapshot, &options)?;
     drop(lock);
     if let Ok(ledger) = stack.ledger() {
         let _ = ledger.note_replaced(

@@ -1,7 +1,7 @@
 //! A person's stack, opened: settings, vault, ledger, and who examines copies.
 
 use std::collections::BTreeSet;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use jiff::Timestamp;
@@ -18,9 +18,10 @@ use crate::memory::{Memory, Seen, Standing};
 use crate::pairing;
 use crate::rename;
 use crate::rescue;
-use crate::settings::{Environment, Settings};
+use crate::settings::{Environment, Program, Settings};
 use crate::systemd::UserManager;
 use crate::vault::manifest::Pairing;
+use crate::vault::meant::meant;
 use crate::vault::retention::SeenAgain;
 use crate::vault::take::{self, nearest_existing};
 use crate::vault::{Archive, Snapshot, SnapshotName, Vault, archive};
@@ -200,6 +201,14 @@ impl Stack {
         pairing::of(guard, &self.environment, self.ledger.as_ref().ok())
     }
 
+    /// Returns the `btrfs` program, if there is one.
+    #[must_use]
+    pub fn btrfs(&self) -> Option<PathBuf> {
+        self.settings
+            .programs
+            .locate(Program::Btrfs, &self.environment)
+    }
+
     /// Returns everything that judging may remember about a guard.
     #[must_use]
     pub fn memory(&self, guard: &Guard) -> Memory {
@@ -328,6 +337,16 @@ impl Stack {
         Scratch::new([self.vault.clone(), state])
     }
 
+    /// Returns where what lies in one file is laid out: in the vault; where that is read-only, in the state folder.
+    #[must_use]
+    pub fn place_to_unpack(&self) -> Vault {
+        use rustix::fs::{Access, access};
+        if access(self.vault.root(), Access::WRITE_OK) == Err(rustix::io::Errno::ROFS) {
+            return Vault::at(&self.settings.state.join("scratch"));
+        }
+        self.vault.clone()
+    }
+
     /// Returns the snapshot that `GUARD/ID`, an unambiguous prefix of it, or `GUARD` names; for a guard alone its
     /// newest proven one that is not suspicious.
     ///
@@ -343,34 +362,19 @@ impl Stack {
             Err(_) if self.vault.guards()?.iter().any(|g| g == guard) => guard.to_owned(),
             Err(e) => return Err(e),
         };
-        let hint = Some(format!("`aidb list {guard}` shows what there is"));
         let Some(id) = id else {
             return self.vault.newest_good(&guard)?.ok_or_else(|| Error::Usage {
                 what: format!("`{guard}` has no proven snapshot"),
-                hint,
+                hint: Some(format!("`aidb list {guard}` shows what there is")),
             });
         };
-        let mut fitting = self.vault.names(&guard)?;
-        fitting.retain(|n| n.fits(id));
-        if let Some(exact) = fitting.iter().position(|n| n.sequence.to_string() == id) {
-            fitting = vec![fitting.swap_remove(exact)];
-        }
         // What has no readable manifest is no snapshot.
-        let opened = fitting
-            .iter()
-            .filter_map(|n| self.vault.open(&guard, n).transpose());
-        let mut fitting = opened.collect::<Result<Vec<Snapshot>>>()?;
-        match fitting.len() {
-            1 => Ok(fitting.remove(0)),
-            0 => Err(Error::Usage {
-                what: format!("`{guard}` has no snapshot `{id}`"),
-                hint,
-            }),
-            n => Err(Error::Usage {
-                what: format!("`{id}` fits {n} snapshots of `{guard}`"),
-                hint: Some("write more of it".into()),
-            }),
-        }
+        let name = meant(self.vault.names(&guard)?, |n| n, id, &guard, "snapshot")?;
+        let snapshot = self.vault.open(&guard, &name)?;
+        snapshot.ok_or_else(|| Error::Usage {
+            what: format!("`{guard}/{name}` has no manifest that can be read"),
+            hint: Some(format!("`aidb list {guard}` shows what there is")),
+        })
     }
 
     /// Returns the snapshot or archive that a name means: `GUARD/ID`, an unambiguous prefix of it, or `GUARD`. An id that
@@ -396,17 +400,11 @@ impl Stack {
             Ok(guard) => guard.name.clone(),
             Err(_) => guard.to_owned(),
         };
-        let mut fitting = self.vault.archives(&guard)?;
-        fitting.retain(|a| a.name.fits(id));
-        if let Some(exact) = fitting
-            .iter()
-            .position(|a| a.name.sequence.to_string() == id)
-        {
-            fitting = vec![fitting.swap_remove(exact)];
-        }
-        match fitting.len() {
-            1 => Ok(Kept::Archive(fitting.remove(0))),
-            _ => Err(missing),
+        let archives = self.vault.archives(&guard)?;
+        match meant(archives, |a| &a.name, id, &guard, "archive") {
+            Ok(archive) => Ok(Kept::Archive(archive)),
+            Err(e) if archive_id.is_some() && self.vault.guards()?.contains(&guard) => Err(e),
+            Err(_) => Err(missing),
         }
     }
 

@@ -20,7 +20,7 @@ pub struct Ready {
     /// The id as it was chosen: an archive's ends in `.tar.xz`.
     pub id: String,
     /// What an archive was unpacked to; removed when dropped.
-    _unpacked: Option<Staging>,
+    unpacked: Option<Staging>,
 }
 
 impl Ready {
@@ -30,8 +30,13 @@ impl Ready {
             guard: guard.clone(),
             snapshot,
             id,
-            _unpacked: Some(folder),
+            unpacked: Some(folder),
         }
+    }
+
+    /// Returns whether it lies in a folder of ours, which is locked already.
+    pub fn is_laid_out(&self) -> bool {
+        self.unpacked.is_some()
     }
 }
 
@@ -135,7 +140,8 @@ pub fn ready(
             let chosen = restore::chosen(guard, if has_links { &[] } else { only })?;
             let wanted = |path: &Path| write && chosen(path);
             let progress = ui.progress();
-            let (staging, snapshot) = archive.unpack(&stack.vault, &wanted, &*progress)?;
+            let place = stack.place_to_unpack();
+            let (staging, snapshot) = archive.unpack(&place, &wanted, &*progress)?;
             (snapshot, Some(staging))
         }
     };
@@ -143,7 +149,7 @@ pub fn ready(
         guard: guard.clone(),
         snapshot,
         id,
-        _unpacked: unpacked,
+        unpacked,
     })
 }
 

@@ -136,7 +136,7 @@ pub fn list(common: &Common, args: &ListArgs, ui: &mut Ui) -> anyhow::Result<Ver
         ui.line(columns(&rows).trim_end());
     }
     rescues::list(&stack, &names, now, ui);
-    crate::restore::list_put_asides(&stack, &names, ui);
+    crate::undo::list_put_asides(&stack, &names, ui);
     Ok(Verdict::Pass)
 }
 

@@ -13,6 +13,8 @@ mod rescue;
 mod rescues;
 mod restore;
 mod take;
+mod told;
+mod undo;
 mod verify;
 
 use std::process::ExitCode;
@@ -50,9 +52,9 @@ enum Verb {
     /// Compare snapshots with their manifests
     Verify(verify::Args),
     /// Bring a snapshot back; what is there now is kept aside
-    Restore(restore::RestoreArgs),
+    Restore(restore::Args),
     /// Swap back what the last restore put aside
-    Undo(restore::UndoArgs),
+    Undo(undo::Args),
     /// Remove the snapshots that no rule keeps
     Prune(prune::Args),
     /// Write the newest proven snapshot as one independent file, and read it back
@@ -85,7 +87,7 @@ fn main() -> ExitCode {
         Verb::Diff(args) => diff::diff(common, args, ui),
         Verb::Verify(args) => verify::verify(common, args, ui),
         Verb::Restore(args) => restore::restore(common, args, ui),
-        Verb::Undo(args) => restore::undo(common, args, ui),
+        Verb::Undo(args) => undo::undo(common, args, ui),
         Verb::Prune(args) => prune::prune(common, args, ui),
         Verb::Archive(args) => archive::archive(common, args, ui),
         Verb::Export(args) => port::export(common, args, ui),

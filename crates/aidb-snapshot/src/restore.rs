@@ -1,10 +1,9 @@
-//! `restore` and `undo`: by one command, and back again.
+//! `restore`: by one command.
 
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use aidb_cli::text::{ago, count, plain, size, took, when};
-use aidb_cli::ui::Style;
+use aidb_cli::text::{ago, count, plain};
 use aidb_cli::{Common, Ui, common::duration, render, units};
 use aidb_core::Error;
 use aidb_core::guard::Guard;
@@ -13,19 +12,20 @@ use aidb_core::pairing::older;
 use aidb_core::rescue;
 use aidb_core::stack::{Kept, Stack};
 use aidb_core::userns::{self, UserNamespace};
-use aidb_core::vault::Snapshot;
 use aidb_core::vault::lock::{Lock, Mode};
 use aidb_core::vault::manifest::Numbering;
-use aidb_core::vault::restore::{self, Options, Plan, Restored, put_aside};
+use aidb_core::vault::restore::{self, Options};
 use anyhow::Context as _;
 
-use crate::choose::{Ready, choose, ready, with_archive};
 use jiff::Timestamp;
 use jiff::tz::TimeZone;
 use serde_json::json;
 
+use crate::choose::{Ready, choose, ready, with_archive};
+use crate::told;
+
 #[derive(Debug, Clone, clap::Args)]
-pub struct RestoreArgs {
+pub struct Args {
     /// Guard to bring back, or any unambiguous part of its name
     #[arg(required_unless_present = "all")]
     guard: Option<String>,
@@ -34,7 +34,7 @@ pub struct RestoreArgs {
     #[arg(long, conflicts_with_all = ["guard", "snapshot", "only", "to"])]
     all: bool,
 
-    /// Snapshot to bring back: an ID, or an unambiguous prefix of one (default: the newest proven)
+    /// Snapshot to bring back: its number, or an unambiguous beginning of its ID (default: the newest proven)
     #[arg(long, value_name = "ID")]
     snapshot: Option<String>,
 
@@ -72,20 +72,6 @@ pub struct RestoreArgs {
     deadline: Duration,
 }
 
-#[derive(Debug, clap::Args)]
-pub struct UndoArgs {
-    /// Guard whose last restore to undo, or any unambiguous part of its name
-    guard: String,
-
-    /// Stop the guard's unit first, and start it again afterwards
-    #[arg(long)]
-    stop: bool,
-
-    /// How long to wait for whoever holds the guard
-    #[arg(long, value_name = "TIME", default_value = "20s", value_parser = duration)]
-    deadline: Duration,
-}
-
 /// Reads a time: RFC 3339, or a local date with or without a time of day.
 fn time(text: &str) -> Result<Timestamp, String> {
     let local = || {
@@ -109,7 +95,7 @@ fn time(text: &str) -> Result<Timestamp, String> {
         })
 }
 
-pub fn restore(common: &Common, args: &RestoreArgs, ui: &mut Ui) -> anyhow::Result<Verdict> {
+pub fn restore(common: &Common, args: &Args, ui: &mut Ui) -> anyhow::Result<Verdict> {
     let mut stack = Stack::open(common.config.as_deref())?;
     let guards = guards(&stack, args)?;
     // All are chosen and unpacked before any is touched: half a stack of one moment and half of another helps nobody.
@@ -152,7 +138,7 @@ fn rescued(
     stack: &Stack,
     guard: &Guard,
     id: &str,
-    args: &mut RestoreArgs,
+    args: &mut Args,
     ui: &Ui,
 ) -> aidb_core::Result<Ready> {
     let id = Some(id).filter(|id| !id.is_empty());
@@ -166,7 +152,7 @@ fn rescued(
     } else {
         args.from.as_deref()
     };
-    let brought = rescue.bring_back(&stack.vault, guard, from)?;
+    let brought = rescue.bring_back(&stack.place_to_unpack(), guard, from)?;
     ui.step(plain(&format!(
         "`{}` of the container becomes the data folder",
         brought.from.display()
@@ -198,7 +184,7 @@ fn tell_newer(stack: &Stack, chosen: &rescue::Rescue, ui: &Ui) -> aidb_core::Res
     Ok(())
 }
 
-fn guards(stack: &Stack, args: &RestoreArgs) -> aidb_core::Result<Vec<Guard>> {
+fn guards(stack: &Stack, args: &Args) -> aidb_core::Result<Vec<Guard>> {
     let Some(name) = &args.guard else {
         return stack.guards(&[]);
     };
@@ -216,7 +202,7 @@ fn guards(stack: &Stack, args: &RestoreArgs) -> aidb_core::Result<Vec<Guard>> {
     }
 }
 
-fn plan_one(ready: &Ready, args: &RestoreArgs, ui: &Ui) -> anyhow::Result<serde_json::Value> {
+fn plan_one(ready: &Ready, args: &Args, ui: &Ui) -> anyhow::Result<serde_json::Value> {
     let mut plan = restore::plan(&ready.guard, &ready.snapshot, &args.only)
         .with_context(|| format!("cannot restore `{}` from `{}`", ready.guard.name, ready.id))?;
     if args.to.is_some() {
@@ -225,7 +211,7 @@ fn plan_one(ready: &Ready, args: &RestoreArgs, ui: &Ui) -> anyhow::Result<serde_
         plan.carried_over.clear();
         plan.users.clear();
     }
-    tell_plan(ui, ready, &plan, args);
+    told::plan(ui, ready, &plan, args.to.as_deref());
     Ok(
         json!({ "guard": ready.guard.name, "snapshot": ready.id, "files": plan.files,
         "size_bytes": plan.size_bytes, "put_aside": plan.put_aside, "to": args.to }),
@@ -233,12 +219,7 @@ fn plan_one(ready: &Ready, args: &RestoreArgs, ui: &Ui) -> anyhow::Result<serde_
 }
 
 /// Stops what runs, restores one guard after the other, and starts again what it stopped, also after an error.
-fn restore_all(
-    stack: &mut Stack,
-    all: &[Ready],
-    args: &RestoreArgs,
-    ui: &Ui,
-) -> anyhow::Result<Done> {
+fn restore_all(stack: &mut Stack, all: &[Ready], args: &Args, ui: &Ui) -> anyhow::Result<Done> {
     if args.to.is_none() && !args.stop && all.len() > 1 {
         refuse_if_any_is_used(all)?;
     }
@@ -366,14 +347,33 @@ fn refuse_if_any_is_used(all: &[Ready]) -> anyhow::Result<()> {
     refuse(&used)
 }
 
-fn lock(stack: &Stack, guard: &Guard, args: &RestoreArgs) -> aidb_core::Result<Lock> {
+fn lock(stack: &Stack, guard: &Guard, args: &Args) -> aidb_core::Result<Lock> {
     Lock::guard(&stack.vault, &guard.name, Mode::Exclusive, args.deadline)
+}
+
+/// Holds what a restore needs to stand still: the guard, whose data it replaces; or, where the files go elsewhere, no
+/// more than what they come from. So they come out of a vault that is read-only, and while the guard is busy.
+fn hold(stack: &Stack, ready: &Ready, args: &Args) -> aidb_core::Result<Option<Lock>> {
+    let (guard, snapshot) = (&ready.guard, &ready.snapshot);
+    if args.to.is_none() {
+        return lock(stack, guard, args).map(Some);
+    }
+    if ready.is_laid_out() {
+        return Ok(None);
+    }
+    // What is proven changes no more; what is not may be proven in this very moment.
+    let held = if snapshot.is_proven() {
+        Lock::snapshot(&snapshot.path, Mode::Shared)
+    } else {
+        Lock::guard(&stack.vault, &guard.name, Mode::Shared, args.deadline)
+    };
+    held.map(Some)
 }
 
 fn restore_one(
     stack: &mut Stack,
     ready: &Ready,
-    args: &RestoreArgs,
+    args: &Args,
     ui: &Ui,
 ) -> anyhow::Result<serde_json::Value> {
     let (guard, snapshot) = (&ready.guard, &ready.snapshot);
@@ -381,11 +381,12 @@ fn restore_one(
         only: args.only.clone(),
         to: args.to.clone(),
         in_use_ok: false,
+        btrfs: stack.btrfs(),
     };
-    let lock = lock(stack, guard, args)?;
+    let held = hold(stack, ready, args)?;
     let progress = ui.progress();
     let restored = restore::restore_telling(&stack.vault, guard, snapshot, &options, &*progress);
-    drop(lock);
+    drop(held);
     let restored = restored.map_err(|e| with_archive(stack, snapshot, e))?;
     if let (Ok(ledger), None) = (stack.ledger(), &args.to) {
         let mut detail = ready.id.clone();
@@ -402,7 +403,7 @@ fn restore_one(
         };
         let _ = ledger.note_replaced_in(&guard.name, "restore", &detail, is_of);
     }
-    tell_restored(ui, guard, snapshot, &restored, args);
+    told::restored(ui, guard, snapshot, &restored, args.to.as_deref());
     Ok(
         json!({ "guard": guard.name, "snapshot": ready.id, "files": restored.files, "size_bytes": restored.size_bytes,
         "put_aside": restored.put_aside, "carried_over": restored.carried_over,
@@ -410,7 +411,8 @@ fn restore_one(
     )
 }
 
-fn start(stack: &Stack, guard: &Guard, ui: &Ui) {
+/// Starts a unit that was stopped, or says how to.
+pub fn start(stack: &Stack, guard: &Guard, ui: &Ui) {
     let Some(unit) = &guard.unit else { return };
     if units::start(stack, unit) {
         ui.note(format!("started {unit}"));
@@ -418,157 +420,5 @@ fn start(stack: &Stack, guard: &Guard, ui: &Ui) {
         ui.note(format!(
             "warn  `{unit}` could not be started again: systemctl --user start {unit}"
         ));
-    }
-}
-
-fn tell_plan(ui: &Ui, ready: &Ready, plan: &Plan, args: &RestoreArgs) {
-    let what = format!("{}, {}", count(plan.files, "file"), size(plan.size_bytes));
-    let to = args
-        .to
-        .as_ref()
-        .map(|to| format!(" to `{}`", to.display()))
-        .unwrap_or_default();
-    ui.line(plain(&format!(
-        "would restore {} from {}{to} ({what})",
-        ready.guard.name, ready.id
-    )));
-    if let Some(aside) = &plan.put_aside {
-        ui.line(plain(&format!(
-            "would keep what is there now as `{}`",
-            aside.display()
-        )));
-    }
-    for path in &plan.carried_over {
-        ui.line(plain(&format!(
-            "would carry over `{}`, which no snapshot holds",
-            path.display()
-        )));
-    }
-    for user in &plan.users {
-        ui.line(ui.paint(Style::Warn, &plain(&format!("in use: {user}"))));
-    }
-}
-
-fn tell_restored(
-    ui: &Ui,
-    guard: &Guard,
-    snapshot: &Snapshot,
-    restored: &Restored,
-    args: &RestoreArgs,
-) {
-    let state = aidb_cli::snapshots::state(snapshot);
-    let what = format!(
-        "{}, {}",
-        count(restored.files, "file"),
-        size(restored.size_bytes)
-    );
-    let taken = when(snapshot.summary.taken_at);
-    let to = args
-        .to
-        .as_ref()
-        .map(|to| format!(" to `{}`", to.display()))
-        .unwrap_or_default();
-    ui.line(plain(&format!(
-        "restored {} from {taken} ({state}){to}: {what}, in {}",
-        guard.name,
-        took(restored.took)
-    )));
-    if let Some(aside) = &restored.put_aside {
-        ui.line(plain(&format!(
-            "what was there is kept: `{}`",
-            aside.display()
-        )));
-        ui.line(format!(
-            "undo: {}",
-            ui.command(&["undo".into(), guard.name.clone()])
-        ));
-    }
-    for path in &restored.carried_over {
-        ui.step(plain(&format!(
-            "carried over `{}`, which no snapshot holds",
-            path.display()
-        )));
-    }
-    for path in &restored.special_skipped {
-        ui.note(plain(&format!(
-            "note: `{}` is a pipe, socket or device, and is not made again",
-            path.display()
-        )));
-    }
-    if restored.unhashed > 0 {
-        ui.note(format!(
-            "note: {} had no hash to be compared with",
-            count(restored.unhashed, "file")
-        ));
-    }
-    for note in &restored.notes {
-        ui.note(plain(&format!("note: {note}")));
-    }
-}
-
-pub fn undo(common: &Common, args: &UndoArgs, ui: &mut Ui) -> anyhow::Result<Verdict> {
-    let mut stack = Stack::open(common.config.as_deref())?;
-    let guard = stack
-        .guards_past_or_present(std::slice::from_ref(&args.guard))?
-        .remove(0);
-    let stopped = match guard.unit.as_ref().filter(|_| args.stop) {
-        Some(unit) => units::stop(&stack, unit)?,
-        None => false,
-    };
-    let lock = Lock::guard(&stack.vault, &guard.name, Mode::Exclusive, args.deadline)?;
-    let undone = restore::undo(&stack.vault, &guard, false);
-    drop(lock);
-    if stopped && undone.is_err() {
-        start(&stack, &guard, ui);
-    }
-    let undone =
-        undone.with_context(|| format!("cannot undo the last restore of `{}`", guard.name))?;
-    if let Ok(ledger) = stack.ledger() {
-        let _ = ledger.note_replaced(&guard.name, "undo", &undone.now.path.to_string_lossy());
-    }
-    ui.line(format!(
-        "undone: {} is as it was before {}",
-        guard.name,
-        when(undone.now.at)
-    ));
-    if let Some(aside) = &undone.put_aside {
-        ui.line(plain(&format!(
-            "what was there is kept: `{}`",
-            aside.display()
-        )));
-        ui.line(format!(
-            "swap again: {}",
-            ui.command(&["undo".into(), guard.name.clone()])
-        ));
-    }
-    if ui.is_json() {
-        ui.document(&json!({ "schema": 1, "tool": "aidb-snapshot", "verdict": Verdict::Pass, "undone": { "guard": guard.name,
-            "put_aside": undone.put_aside } }));
-    }
-    if stopped {
-        start(&stack, &guard, ui);
-    } else {
-        units::start_again(&stack, &guard, ui);
-    }
-    Ok(Verdict::Pass)
-}
-
-/// Lists what restores put aside: it is never deleted by us.
-pub fn list_put_asides(stack: &Stack, names: &[String], ui: &Ui) {
-    for guard in stack
-        .settings
-        .guards
-        .iter()
-        .filter(|g| names.contains(&g.name))
-    {
-        for aside in put_aside::list(guard).unwrap_or_default() {
-            let bytes = size(put_aside::size_bytes(&aside));
-            let line = format!(
-                "put aside {}: `{}` ({bytes})",
-                ago(aside.at, Timestamp::now()),
-                aside.path.display()
-            );
-            ui.line(ui.paint(Style::Faint, &plain(&line)));
-        }
     }
 }

@@ -4,11 +4,13 @@
 //! aside, undone by `undo`. For that, a snapshot is laid out of the chosen part of the rescue, in staging.
 
 use std::collections::BTreeSet;
+use std::fs::File;
 use std::path::{Path, PathBuf};
 
 use jiff::tz::TimeZone;
 
 use super::kept::Rescue;
+use crate::capture::copy::transfer;
 use crate::error::{Error, IoContext, Result};
 use crate::guard::Guard;
 use crate::look::scan::database_file;
@@ -28,6 +30,16 @@ pub struct Brought {
     pub from: PathBuf,
     /// Where it lies; removed when dropped.
     pub staging: Staging,
+}
+
+/// Lays out a kept file as a link, or as a copy where the vault is read-only and the place another disk.
+fn link(kept: &Path, here: &Path) -> std::io::Result<()> {
+    match std::fs::hard_link(kept, here) {
+        Err(e) if e.kind() == std::io::ErrorKind::CrossesDevices => {
+            transfer(&File::open(kept)?, &File::create_new(here)?).map(drop)
+        }
+        other => other,
+    }
 }
 
 impl Rescue {
@@ -63,7 +75,7 @@ impl Rescue {
                     std::os::unix::fs::symlink(target.as_path(), &here)
                         .doing("make the link", &here)?;
                 }
-                Kind::File { .. } => std::fs::hard_link(&kept, &here).doing("link", &here)?,
+                Kind::File { .. } => link(&kept, &here).doing("lay out", &here)?,
                 Kind::HardLink { .. } | Kind::Special { .. } => {}
             }
         }

@@ -14,6 +14,7 @@ use crate::guard::Guard;
 use crate::look::sqlite::disk;
 use crate::vault::lock::remove_tree;
 use crate::vault::manifest::{Entry, Gap, Kind, RelPath, content_id};
+use crate::vault::meant::meant;
 use crate::vault::publish::{Staged as Size, publish as make_visible, write_json};
 use crate::vault::{SnapshotName, Vault};
 
@@ -137,15 +138,14 @@ pub fn list(vault: &Vault, guard: &str) -> Result<Vec<Rescue>> {
     Ok(names(&folder)?.into_iter().filter_map(open).collect())
 }
 
-/// Returns a guard's rescue by an unambiguous beginning of its name, with or without its zeros; without one, the one
+/// Returns a guard's rescue by its number or an unambiguous beginning of its name; without one, the one
 /// whose databases hold the most, of equal ones the newest: a container that starts on nothing at every restart leaves its
 /// smallest last.
 ///
 /// # Errors
 /// [`Error::Usage`] if there is none, or several fit.
 pub fn find(vault: &Vault, guard: &str, id: Option<&str>) -> Result<Rescue> {
-    let hint = Some(format!("`aidb list {guard}` shows what there is"));
-    let mut all = list(vault, guard)?;
+    let all = list(vault, guard)?;
     let Some(id) = id else {
         return all
             .into_iter()
@@ -156,25 +156,7 @@ pub fn find(vault: &Vault, guard: &str, id: Option<&str>) -> Result<Rescue> {
             });
     };
     let id = id.rsplit_once('/').map_or(id, |(_, id)| id);
-    let fits = |r: &Rescue| {
-        let name = r.name.to_string();
-        name.starts_with(id) || name.trim_start_matches('0').starts_with(id)
-    };
-    if let Some(exact) = all.iter().position(|r| r.name.sequence.to_string() == id) {
-        return Ok(all.swap_remove(exact));
-    }
-    let mut fitting: Vec<Rescue> = all.into_iter().filter(fits).collect();
-    match (fitting.pop(), fitting.len()) {
-        (Some(one), 0) => Ok(one),
-        (None, _) => Err(Error::Usage {
-            what: format!("`{guard}` has no rescue `{id}`"),
-            hint,
-        }),
-        (Some(_), others) => Err(Error::Usage {
-            what: format!("`{id}` fits {} rescues of `{guard}`", others + 1),
-            hint: Some("write more of it".into()),
-        }),
-    }
+    meant(all, |r| &r.name, id, guard, "rescue")
 }
 
 pub(super) fn names(folder: &Path) -> Result<Vec<SnapshotName>> {

@@ -29,6 +29,8 @@ pub enum Program {
     Newgidmap,
     /// `notify-send`
     NotifySend,
+    /// `btrfs`, of btrfs-progs; no setting: a system with such a disk has it
+    Btrfs,
 }
 
 /// Where programs are, absolute. What is not named is looked for.
@@ -60,6 +62,7 @@ impl Program {
             Self::Newuidmap => "newuidmap",
             Self::Newgidmap => "newgidmap",
             Self::NotifySend => "notify-send",
+            Self::Btrfs => "btrfs",
         }
     }
 }
@@ -75,6 +78,7 @@ impl Programs {
             Program::Newuidmap => &self.newuidmap,
             Program::Newgidmap => &self.newgidmap,
             Program::NotifySend => &self.notify_send,
+            Program::Btrfs => &None,
         }
         .as_deref()
     }

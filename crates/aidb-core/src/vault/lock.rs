@@ -1,6 +1,7 @@
 //! Locks of the vault: `flock` on a file of ours, never a pid file. The kernel lets go when the process ends, however it ends.
 
 use std::fs::File;
+use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
@@ -61,13 +62,17 @@ impl Lock {
         }
     }
 
-    /// Takes the lock on a file, made if it is absent.
+    /// Takes the lock on a file, made if it is absent. On a read-only mount one that is there can be held as well.
     pub(crate) fn on(path: &Path, mode: Mode, patience: Duration, what: &str) -> Result<Self> {
         let file = File::options()
             .read(true)
             .append(true)
             .create(true)
             .open(path)
+            .or_else(|e| match e.kind() {
+                ErrorKind::ReadOnlyFilesystem => File::open(path).map_err(|_| e),
+                _ => Err(e),
+            })
             .doing("open the lock", path)?;
         let operation = match mode {
             Mode::Shared => FlockOperation::NonBlockingLockShared,
@@ -167,7 +172,7 @@ fn clear_abandoned(root: &Path) -> Result<()> {
 /// folder and whoever clears up may be at it at once.
 pub(crate) fn remove_tree(path: &Path) -> std::io::Result<()> {
     match remove_all(path) {
-        Err(e) if e.kind() == std::io::ErrorKind::NotFound => Ok(()),
+        Err(e) if e.kind() == ErrorKind::NotFound => Ok(()),
         done => done,
     }
 }

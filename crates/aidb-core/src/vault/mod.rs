@@ -6,6 +6,7 @@ pub mod head;
 pub mod layout;
 pub mod lock;
 pub mod manifest;
+pub mod meant;
 pub mod name;
 pub mod proof;
 pub mod prove;

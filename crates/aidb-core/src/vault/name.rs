@@ -62,13 +62,6 @@ impl SnapshotName {
         })
     }
 
-    /// Returns whether a person may mean it by `id`: the beginning of the name, with or without its zeros.
-    #[must_use]
-    pub fn fits(&self, id: &str) -> bool {
-        let text = self.to_string();
-        text.starts_with(id) || text.trim_start_matches('0').starts_with(id)
-    }
-
     /// Returns the reason's slug.
     #[must_use]
     pub fn reason(&self) -> &str {

@@ -119,6 +119,32 @@ fn a_time_chooses_the_snapshot() {
     assert!(stack.data().join("uploads/newer").exists());
 }
 
+/// `0` is the beginning of every name, and stood for the only snapshot of a young vault.
+#[test]
+fn a_number_means_the_snapshot_of_that_number_and_no_other() {
+    let stack = kept();
+    let before = tree_state(&stack.data());
+    insta::assert_snapshot!(stack.run("aidb restore open-webui --snapshot 0"), @"
+    --- stderr
+    error: `open-webui` has no snapshot `0`; nearest: `000001-TIME-manual`
+      hint: `BIN/aidb list open-webui` shows what there is
+    --- status 2
+    ");
+    for (id, status) in [("00", 2), ("2", 2), ("000001-2", 0), ("1", 0), ("001", 0)] {
+        let _ = stack
+            .run(&format!(
+                "aidb restore open-webui --dry-run --snapshot {id}"
+            ))
+            .with(status);
+    }
+    let _ = stack.run("aidb show open-webui/0").with(2);
+    let _ = stack.run("aidb verify open-webui/").with(2);
+    let _ = stack
+        .run("aidb restore open-webui --snapshot 0.tar.xz")
+        .with(2);
+    assert_eq!(tree_state(&stack.data()), before);
+}
+
 #[test]
 fn a_folder_that_an_application_uses_is_not_replaced() {
     let stack = with(LARGE);

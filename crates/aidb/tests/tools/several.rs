@@ -94,6 +94,45 @@ fn all_are_brought_back_at_once() {
 }
 
 #[test]
+fn all_are_brought_back_to_one_time_or_none_is() {
+    let (stack, notes) = two();
+    let newer = |folder: &std::path::Path| folder.join("uploads/newer");
+    let both = [notes.clone(), stack.data()];
+    for folder in &both {
+        std::fs::write(newer(folder), "newer").unwrap();
+    }
+    let taken = |line: &str| {
+        let json = stack.run(line).with(0).json();
+        let times = json["snapshots"].as_array().unwrap().iter();
+        let times = times.map(|s| s["taken_at"].as_str().unwrap().to_owned());
+        times.min().unwrap()
+    };
+    let second = taken("aidb take --json");
+    let _ = stack
+        .run(&format!("aidb restore --all --before {second}"))
+        .with(0);
+    assert!(both.iter().all(|folder| !newer(folder).exists()));
+    let _ = stack.run("aidb restore --all --before 2999-01-01").with(0);
+    assert!(both.iter().all(|folder| newer(folder).exists()));
+
+    // One of them has nothing from before the other's first: half a stack of an earlier time helps nobody.
+    let first = std::fs::read_dir(stack.vault().join("open-webui")).unwrap();
+    let first = first
+        .map(|e| e.unwrap().path())
+        .find(|p| p.to_string_lossy().contains("/000001-"));
+    std::fs::remove_dir_all(first.unwrap()).unwrap();
+    let told = stack
+        .run(&format!("aidb restore --all --before {second}"))
+        .with(3);
+    assert!(
+        told.stderr
+            .contains("`open-webui` has no proven snapshot from before"),
+        "{told}"
+    );
+    assert!(both.iter().all(|folder| newer(folder).exists()));
+}
+
+#[test]
 fn a_part_of_a_name_is_enough_if_it_fits_only_one() {
     let (stack, _) = two();
     let _ = stack.run("aidb check open").with(0);

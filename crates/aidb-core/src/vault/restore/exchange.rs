@@ -7,11 +7,14 @@ use rustix::io::Errno;
 
 use super::job::Job;
 use super::name::Name;
+use super::place::Place;
 use super::put_aside;
 use super::stage::Written;
 use super::staging::Staging;
 use super::step::{exchange, rename_path, sync_folder};
-use crate::error::{IoContext, Result};
+use super::subvolume;
+use crate::error::{Error, IoContext, Result};
+use crate::look::scan::told;
 
 /// How an exchange ended.
 pub(super) enum Outcome {
@@ -37,18 +40,36 @@ pub(super) fn not_here(error: Errno) -> bool {
     )
 }
 
+/// Returns the words for a data folder that is a subvolume no longer.
+fn plain_now(place: &Place, why: &Error) -> String {
+    format!(
+        "`{}` was a Btrfs subvolume and is a plain folder now, which snapper, btrbk and quotas do not cover: {}",
+        place.data.display(),
+        told(why)
+    )
+}
+
 /// Restores by exchange, or by mere renaming where there is no data folder.
 pub(super) fn restore(job: &Job<'_>) -> Result<Outcome> {
     let place = &job.place;
     if !place.present {
         place.make_parent()?;
     }
-    let mut staging = match Staging::beside(place, job.sequence) {
+    let mut plain = None;
+    let as_subvolume = if place.present && subvolume::is_subvolume(&place.data) {
+        Staging::subvolume_beside(place, job.sequence, job.btrfs)
+            .map_err(|e| plain = Some(plain_now(place, &e)))
+            .ok()
+    } else {
+        None
+    };
+    let mut staging = match as_subvolume.map_or_else(|| Staging::beside(place, job.sequence), Ok) {
         Ok(staging) => staging,
         Err(e) if place.present && not_here(e) => return Ok(Outcome::NotHere),
         Err(e) => return Err(e).doing("make a folder in", &place.parent),
     };
-    let written = job.fill(staging.path(), &job.carried, true)?;
+    let mut written = job.fill(staging.path(), &job.carried, true)?;
+    written.notes.other.extend(plain);
     if !place.present {
         staging
             .rename(place.data.clone())
@@ -59,11 +80,19 @@ pub(super) fn restore(job: &Job<'_>) -> Result<Outcome> {
     }
 
     let at = put_aside::next_time(place)?;
-    let inode = std::fs::metadata(staging.path())
-        .doing("look at", staging.path())?
-        .ino();
+    let staged = staging.path();
+    let inode = std::fs::metadata(staged).doing("look at", staged)?.ino();
+    let subvolume = if subvolume::is_subvolume(staged) {
+        Some(subvolume::id(staged).doing("look at", staged)?)
+    } else {
+        None
+    };
     // From here on its name tells whether what stands under it is the staged folder or the one that was put aside.
-    let changing = place.beside(&Name::Exchange { at, inode });
+    let changing = place.beside(&Name::Exchange {
+        at,
+        inode,
+        subvolume,
+    });
     match staging.rename(changing.clone()) {
         Ok(()) => {}
         Err(e) if not_here(e) => return Ok(Outcome::NotHere),

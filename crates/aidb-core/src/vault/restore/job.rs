@@ -30,6 +30,8 @@ pub(super) struct Job<'j> {
     pub present: Option<Root>,
     /// Excluded paths that are kept from the present folder.
     pub carried: Vec<PathBuf>,
+    /// The `btrfs` program, if there is one.
+    pub btrfs: Option<&'j Path>,
     /// Is told of every byte that was written and compared.
     pub progress: &'j dyn Progress,
 }
@@ -94,6 +96,7 @@ impl<'j> Job<'j> {
             snapshot: source,
             present,
             carried,
+            btrfs: None,
             progress: &Silent,
         })
     }

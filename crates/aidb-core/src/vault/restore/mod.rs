@@ -22,6 +22,7 @@ mod select;
 mod stage;
 mod staging;
 mod step;
+mod subvolume;
 #[cfg(test)]
 pub(in crate::vault) mod tests;
 mod undo;
@@ -56,6 +57,8 @@ pub struct Options {
     pub to: Option<PathBuf>,
     /// Restore although a process uses the data folder.
     pub in_use_ok: bool,
+    /// The `btrfs` program, by which a data folder that is a subvolume comes back as one.
+    pub btrfs: Option<PathBuf>,
 }
 
 /// What a restore would do.
@@ -197,6 +200,7 @@ pub fn restore_telling(
     finish(vault, guard)?;
     let mut job = Job::new(guard, snapshot, &manifest, &options.only)?;
     job.progress = progress;
+    job.btrfs = options.btrfs.as_deref();
     if !options.in_use_ok {
         refuse_if_used(&job.place)?;
     }

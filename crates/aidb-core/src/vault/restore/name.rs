@@ -6,6 +6,7 @@
 //!         .NAME.aidb-restore-SEQ-PID       being staged; the next restore clears it
 //!         .NAME.aidb-exchange-TIME-INODE   staged whole, changing places with NAME: it is the staged folder if it has
 //!                                          that inode, else what was NAME, which only lacks its final name
+//!         .NAME.aidb-exchange-TIME-INODE-ID   the same of a subvolume, whose inode tells nothing
 //! inside  .aidb-before-TIME                entries, as in `.part`
 //!         .aidb-restore-SEQ-PID            being staged
 //! ```
@@ -48,6 +49,8 @@ pub(super) enum Name {
         at: Timestamp,
         /// The inode of the staged folder.
         inode: u64,
+        /// If that is a subvolume, which one.
+        subvolume: Option<u64>,
     },
 }
 
@@ -71,7 +74,14 @@ impl Name {
         match self {
             Self::Before { at, .. } => format!("{BEFORE}{}", at.strftime(STAMP)),
             Self::Staging { sequence, pid } => format!("{RESTORE}{sequence}-{pid}"),
-            Self::Exchange { at, inode } => format!("{EXCHANGE}{}-{inode}", at.strftime(STAMP)),
+            Self::Exchange {
+                at,
+                inode,
+                subvolume,
+            } => {
+                let id = subvolume.map_or_else(String::new, |id| format!("-{id}"));
+                format!("{EXCHANGE}{}-{inode}{id}", at.strftime(STAMP))
+            }
         }
         .into()
     }
@@ -91,10 +101,15 @@ impl Name {
         let rest = name.strip_prefix(b".")?.strip_prefix(data)?;
         let text = std::str::from_utf8(rest).ok()?;
         if let Some(rest) = text.strip_prefix(EXCHANGE) {
-            let (at, inode) = rest.split_once('-')?;
+            let (at, folder) = rest.split_once('-')?;
+            let (inode, subvolume) = match folder.split_once('-') {
+                Some((inode, id)) => (inode, Some(number(id)?)),
+                None => (folder, None),
+            };
             return Some(Self::Exchange {
                 at: stamp(at)?,
                 inode: number(inode)?,
+                subvolume,
             });
         }
         staging(text)
@@ -157,7 +172,16 @@ mod tests {
                 sequence: 42,
                 pid: 7,
             },
-            Name::Exchange { at, inode: 256 },
+            Name::Exchange {
+                at,
+                inode: 257,
+                subvolume: None,
+            },
+            Name::Exchange {
+                at,
+                inode: 256,
+                subvolume: Some(u64::MAX),
+            },
         ];
         for data in [&b"open-webui"[..], b"a.aidb-before-x", b"\xff\xfe", b".x"] {
             let data = OsStr::from_bytes(data);

@@ -19,6 +19,7 @@ use serde::{Deserialize, Serialize};
 use super::name::Name;
 use super::place::Place;
 use super::step::{remove_file, remove_folder};
+use super::subvolume;
 use crate::error::{Error, IoContext, Result};
 use crate::guard::Guard;
 use crate::vault::manifest::RelPath;
@@ -102,9 +103,30 @@ pub(super) fn is_described(folder: &Path) -> bool {
     folder.join(DESCRIPTION).symlink_metadata().is_ok()
 }
 
-/// Returns what was put aside for a guard, oldest first.
+/// Returns what was put aside for a guard, oldest first. One whose entries have all moved back is none: an undo that was
+/// killed right then has not removed it yet.
 pub fn list(guard: &Guard) -> Result<Vec<PutAside>> {
-    list_at(&Place::of(&guard.data)?)
+    let mut all = list_at(&Place::of(&guard.data)?)?;
+    all.retain(|aside| aside.extent == Extent::Folder || !is_emptied(&aside.path));
+    Ok(all)
+}
+
+/// Returns whether nothing is left of the entries that a put-aside describes.
+fn is_emptied(folder: &Path) -> bool {
+    let is_gone = |path: &RelPath| {
+        let entry = folder.join(CONTENT).join(path.as_path());
+        matches!(entry.symlink_metadata(), Err(e) if e.kind() == std::io::ErrorKind::NotFound)
+    };
+    Contents::read(folder)
+        .is_some_and(|c| !c.put_aside.is_empty() && c.put_aside.iter().all(is_gone))
+        && !has_late_entries(folder)
+}
+
+/// Returns whether a put-aside holds what an application made in the middle of a restore that was killed.
+fn has_late_entries(folder: &Path) -> bool {
+    let entries = std::fs::read_dir(folder).into_iter().flatten().flatten();
+    let late = |name: &std::ffi::OsStr| name.to_string_lossy().starts_with(LATE);
+    entries.map(|e| e.file_name()).any(|name| late(&name))
 }
 
 pub(super) fn list_at(place: &Place) -> Result<Vec<PutAside>> {
@@ -121,7 +143,11 @@ pub(super) fn list_at(place: &Place) -> Result<Vec<PutAside>> {
                 // Being made, or not to be understood.
                 None => continue,
             },
-            Name::Exchange { at, inode } if !is_inode(&path, inode)? => (at, Extent::Folder),
+            Name::Exchange {
+                at,
+                inode,
+                subvolume,
+            } if !is_staged(&path, inode, subvolume)? => (at, Extent::Folder),
             Name::Exchange { .. } | Name::Staging { .. } => continue,
         };
         found.push(PutAside { path, at, extent });
@@ -162,11 +188,18 @@ pub(super) fn next_time(place: &Place) -> Result<Timestamp> {
     Ok(super::name::next_time(taken))
 }
 
-/// Returns whether a folder has this inode number.
-pub(super) fn is_inode(path: &Path, inode: u64) -> Result<bool> {
+/// Returns whether a folder that changes places is the staged one: has this inode and, if that is a subvolume, is this
+/// one.
+pub(super) fn is_staged(path: &Path, inode: u64, subvolume: Option<u64>) -> Result<bool> {
     use std::os::unix::fs::MetadataExt as _;
     let metadata = std::fs::symlink_metadata(path).doing("look at", path)?;
-    Ok(metadata.ino() == inode)
+    if metadata.ino() != inode {
+        return Ok(false);
+    }
+    match subvolume {
+        Some(id) => Ok(subvolume::id(path).doing("look at", path)? == id),
+        None => Ok(true),
+    }
 }
 
 /// Removes a put-aside or staging folder in which nothing is left but empty folders and our description. What holds

@@ -9,6 +9,7 @@ use super::name::Name;
 use super::place::Place;
 use super::put_aside;
 use super::step::{make_folder, remove_staging, rename_path, step, sync_folder};
+use super::subvolume;
 use crate::error::{IoContext, Result};
 
 /// A staging folder, removed when dropped, unless it is kept.
@@ -23,6 +24,22 @@ impl Staging {
     pub fn beside(place: &Place, sequence: u64) -> Result<Self, Errno> {
         step("make staging beside")?;
         Self::make(place.beside(&staging_name(sequence)))
+    }
+
+    /// Makes it beside the data folder as a subvolume, as the data folder is one.
+    ///
+    /// # Errors
+    /// [`crate::Error::CouldNot`] if the `btrfs` program cannot be found, or cannot do it.
+    pub fn subvolume_beside(place: &Place, sequence: u64, btrfs: Option<&Path>) -> Result<Self> {
+        let btrfs = btrfs.ok_or_else(|| crate::Error::CouldNot {
+            what: "the program `btrfs` was not found".into(),
+            hint: None,
+        })?;
+        let path = place.beside(&staging_name(sequence));
+        // From the first moment, so that one that is half-made goes too.
+        let staging = Self { path, keep: false };
+        subvolume::make(&staging.path, btrfs)?;
+        Ok(staging)
     }
 
     /// Makes it inside the data folder.
@@ -86,10 +103,15 @@ pub(super) fn clear_abandoned(place: &Place) -> Result<()> {
 pub(super) fn settle_exchange(place: &Place) -> Result<Option<PathBuf>> {
     let mut settled = None;
     for (name, path) in place.names_beside()? {
-        let Name::Exchange { at, inode } = name else {
+        let Name::Exchange {
+            at,
+            inode,
+            subvolume,
+        } = name
+        else {
             continue;
         };
-        if put_aside::is_inode(&path, inode)? {
+        if put_aside::is_staged(&path, inode, subvolume)? {
             remove_staging(&path)?;
             continue;
         }

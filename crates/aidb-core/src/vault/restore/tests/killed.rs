@@ -51,6 +51,17 @@ fn check_pair(data: &Path) {
     }
 }
 
+/// Checks that nothing is listed as put aside of which nothing is left: it promised a way back that was gone.
+fn no_emptied_one_is_listed(bench: &Bench, step: &str) {
+    for aside in put_aside::list(&bench.guard).unwrap() {
+        let data = match aside.extent {
+            Extent::Folder => aside.path,
+            _ => aside.path.join("data"),
+        };
+        assert_ne!(contents(&data).len(), 0, "{step}: `{}`", data.display());
+    }
+}
+
 /// Lets each step of `act` fail, alone or as the last before a kill, and checks what is left after `finish`.
 fn at_every_step(
     refuse: Option<(&'static str, Errno)>,
@@ -80,6 +91,7 @@ fn at_every_step(
                 assert!(now == old[0] || now == new[0], "{step}: {now:?}");
             }
             check_pair(bench.data());
+            no_emptied_one_is_listed(&bench, &step);
             finish(&bench.vault, &bench.guard).unwrap();
             let states = all_states(&bench);
             assert!(states == old || states == new, "{step}: {states:#?}");

@@ -3,6 +3,7 @@
 pub mod bench;
 mod killed;
 mod mounts;
+mod subvolumes;
 
 use std::collections::BTreeMap;
 use std::ffi::OsStr;
