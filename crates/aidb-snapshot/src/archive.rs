@@ -7,8 +7,10 @@ use aidb_cli::{Common, Ui, common::duration, snapshots};
 use aidb_core::Error;
 use aidb_core::judge::Verdict;
 use aidb_core::stack::Stack;
-use aidb_core::vault::archive::{Made, make};
+use aidb_core::vault::archive::{Made, clear_half_made, make};
 use serde_json::json;
+
+use crate::told;
 
 #[derive(Debug, clap::Args)]
 pub struct Args {
@@ -28,6 +30,7 @@ pub fn archive(common: &Common, args: &Args, ui: &mut Ui) -> anyhow::Result<Verd
     let (mut documents, mut verdicts, mut busy) = (Vec::new(), Vec::new(), None);
     for guard in &guards {
         let began = Instant::now();
+        told::cleared(ui, &clear_half_made(&stack.vault, &guard.name)?);
         let keep = stack.settings.keep.archives;
         match make(&stack.vault, &guard.name, keep, args.deadline, &*progress) {
             Ok(Made::New {

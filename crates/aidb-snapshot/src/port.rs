@@ -7,11 +7,12 @@ use aidb_cli::text::{plain, size};
 use aidb_cli::{Common, Ui, common::duration, snapshots};
 use aidb_core::judge::Verdict;
 use aidb_core::stack::{Kept, Stack};
-use aidb_core::vault::archive::{self, Imported};
+use aidb_core::vault::archive::{self, Exported, Imported};
 use anyhow::Context as _;
 use serde_json::json;
 
 use crate::prove::prove_one;
+use crate::told;
 
 #[derive(Debug, clap::Args)]
 pub struct ExportArgs {
@@ -39,11 +40,15 @@ pub fn export(common: &Common, args: &ExportArgs, ui: &mut Ui) -> anyhow::Result
     let kept = stack.kept(&args.snapshot)?;
     let progress = ui.progress();
     let file = &args.file;
-    let hash = match &kept {
+    let exported = match &kept {
         Kept::Snapshot(snapshot) => archive::export(snapshot, file, &*progress),
         Kept::Archive(archive) => archive.export(file, &*progress),
     };
-    let hash = hash.with_context(|| format!("cannot export `{}`", kept.id()))?;
+    let Exported {
+        blake3: hash,
+        cleared,
+    } = exported.with_context(|| format!("cannot export `{}`", kept.id()))?;
+    told::cleared(ui, &cleared);
     let bytes = std::fs::metadata(file).map_or(0, |m| m.len());
     let shown = file.display();
     let line = format!(

@@ -5,9 +5,12 @@ use std::time::Duration;
 use aidb_cli::{Common, Ui};
 use aidb_core::judge::Verdict;
 use aidb_core::stack::Stack;
+use aidb_core::vault::archive::clear_half_made;
 use aidb_core::vault::prune::{plan, remove};
 use aidb_core::vault::retention::Decision;
 use serde_json::json;
+
+use crate::told;
 
 #[derive(Debug, clap::Args)]
 pub struct Args {
@@ -40,6 +43,7 @@ pub fn prune(common: &Common, args: &Args, ui: &mut Ui) -> anyhow::Result<Verdic
                 Duration::from_secs(60),
             )?;
             stack.forget_snapshots(&guard, &gone);
+            told::cleared(ui, &clear_half_made(&stack.vault, &guard.name)?);
         }
     }
     if ui.is_json() {

@@ -11,7 +11,7 @@ use aidb_core::progress::Progress;
 use aidb_core::stack::{Kept, Stack};
 use aidb_core::vault::lock::{Lock, Mode};
 use aidb_core::vault::manifest::RelPath;
-use aidb_core::vault::verify::{self, Reading};
+use aidb_core::vault::verify::{self, Reading, Verified};
 use aidb_core::vault::{Archive, Snapshot};
 use serde_json::{Value, json};
 
@@ -125,22 +125,31 @@ impl Run<'_> {
             Err(Error::Busy { .. }) if snapshot.is_proven() => return Ok(()),
             other => other?,
         };
-        let differing = verify::verify(snapshot, &self.reading, &*self.progress)?;
+        let Verified { differing, unnamed } =
+            verify::verify(snapshot, &self.reading, &*self.progress)?;
         drop(lock);
         self.remember(snapshot, &differing)?;
         let mut document = snapshots::document(snapshot);
         document["differs"] = json!(differing);
+        document["unnamed"] = json!(unnamed);
         self.documents.push(document);
+        if !unnamed.is_empty() {
+            self.verdicts.push(Verdict::Warn);
+            self.ui.line(plain(&format!(
+                "warn  {}  its manifest does not name {}: put there since, never proven, and never restored",
+                snapshot.id(),
+                listed(&unnamed).join(", ")
+            )));
+        }
         if differing.is_empty() {
             self.verdicts.push(Verdict::Pass);
-            self.ui.line(format!("ok    {}", snapshot.id()));
+            if unnamed.is_empty() {
+                self.ui.line(format!("ok    {}", snapshot.id()));
+            }
             return Ok(());
         }
         self.verdicts.push(Verdict::Hold);
-        let names: Vec<String> = differing
-            .iter()
-            .map(|p| format!("`{}`", p.as_path().display()))
-            .collect();
+        let names = listed(&differing);
         let told = format!(
             "{} of {} files differ from the manifest",
             names.len(),
@@ -217,4 +226,9 @@ impl Run<'_> {
         }
         Ok(())
     }
+}
+
+fn listed(paths: &[RelPath]) -> Vec<String> {
+    let shown = |p: &RelPath| format!("`{}`", p.as_path().display());
+    paths.iter().map(shown).collect()
 }

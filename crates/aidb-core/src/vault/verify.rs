@@ -1,6 +1,6 @@
 //! Verifying: does what was kept still equal what its manifest says?
 
-use std::collections::{HashMap, HashSet};
+use std::collections::{BTreeSet, HashMap, HashSet};
 use std::fs::File;
 use std::os::unix::fs::{MetadataExt as _, PermissionsExt as _};
 use std::path::{Path, PathBuf};
@@ -12,14 +12,11 @@ use rustix::fs::{Advice, fadvise};
 use super::layout::{DAMAGED, Snapshot, Vault};
 use super::manifest::{Kind, Manifest, RelPath};
 use super::publish::write_json;
-use crate::capture::copy::read_up_to;
 use crate::capture::pin::sidecar;
+use crate::capture::walk::{Exclude, Root};
 use crate::error::{IoContext as _, Result};
 use crate::look::scan::database_file;
-use crate::progress::{Progress, Silent, Work};
-
-/// The unit in which files are read.
-const READ_BYTES: usize = 1 << 20;
+use crate::progress::{Progress, Work};
 
 /// Reads files for their hashes: on all cores, each inode once, however many snapshots share it.
 #[derive(Debug, Default)]
@@ -88,11 +85,6 @@ fn lock<T>(mutex: &Mutex<T>) -> std::sync::MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
-/// Returns the BLAKE3 of a file's content, hexadecimal.
-pub fn hash(file: &File) -> std::io::Result<String> {
-    hash_open(file, false, &Work::begin(&Silent, "", 0))
-}
-
 fn hash_open(file: &File, from_disk: bool, work: &Work<'_>) -> std::io::Result<String> {
     let forget = || {
         if from_disk {
@@ -101,32 +93,30 @@ fn hash_open(file: &File, from_disk: bool, work: &Work<'_>) -> std::io::Result<S
         }
     };
     forget();
-    let mut hasher = blake3::Hasher::new();
-    let mut buffer = vec![0; READ_BYTES];
-    let mut at = 0;
-    loop {
-        let got = read_up_to(file, &mut buffer, at)?;
-        hasher.update(&buffer[..got]);
-        work.advance(got as u64);
-        at += got as u64;
-        if got < buffer.len() {
-            // Nor do they push out of memory what applications use.
-            forget();
-            return Ok(hasher.finalize().to_hex().to_string());
-        }
-    }
+    let hash = crate::hash::of_file(file, |bytes| {
+        work.advance(bytes);
+        true
+    })?;
+    // Nor do they push out of memory what applications use.
+    forget();
+    Ok(hash.unwrap_or_default())
 }
 
-/// Returns the files that are missing, cannot be read or differ from the manifest. A file whose hash is not known yet
-/// is only looked for.
+/// What verifying found.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Verified {
+    /// Files of the manifest that are missing, cannot be read, or differ from it.
+    pub differing: Vec<RelPath>,
+    /// What lies among them and the manifest does not name, the top of each tree: it was put there since. It is no part
+    /// of what was proven, and nothing that reads the snapshot reads it.
+    pub unnamed: Vec<RelPath>,
+}
+
+/// Compares a snapshot with its manifest. A file whose hash is not known yet is only looked for.
 ///
 /// A proof that was killed may have folded a database's log into it, and not yet written that down. It makes the
 /// database writable first: while it is that, it may have grown, and its log may be gone.
-pub fn verify(
-    snapshot: &Snapshot,
-    reading: &Reading,
-    progress: &dyn Progress,
-) -> Result<Vec<RelPath>> {
+pub fn verify(snapshot: &Snapshot, reading: &Reading, progress: &dyn Progress) -> Result<Verified> {
     let manifest = snapshot.manifest()?;
     let data = snapshot.data();
     let folding = being_folded(&manifest, &data);
@@ -161,10 +151,40 @@ pub fn verify(
     let work = Work::begin(progress, "verify", manifest.summary.size_bytes);
     differing.extend(reading.differing(&to_read, &work));
     let in_order = manifest.entries.iter().map(|e| &e.path);
-    Ok(in_order
-        .filter(|p| differing.contains(p))
-        .cloned()
-        .collect())
+    Ok(Verified {
+        differing: in_order
+            .filter(|p| differing.contains(p))
+            .cloned()
+            .collect(),
+        unnamed: unnamed(snapshot, &manifest),
+    })
+}
+
+/// Returns what the manifest does not name, the top of each tree.
+fn unnamed(snapshot: &Snapshot, manifest: &Manifest) -> Vec<RelPath> {
+    let Ok(root) = Root::open(&snapshot.data()) else {
+        // Then every file is missing, which is said.
+        return Vec::new();
+    };
+    let named: HashSet<&Path> = manifest.entries.iter().map(|e| e.path.as_path()).collect();
+    let mut companions = HashSet::new();
+    if !snapshot.is_proven() {
+        // A proof that was killed leaves what SQLite made beside the database.
+        let stores = manifest.settings.stores.iter();
+        for main in stores.filter_map(database_file) {
+            companions.extend(["-wal", "-shm", "-journal"].map(|suffix| sidecar(&main, suffix)));
+        }
+    }
+    let mut tops: BTreeSet<PathBuf> = BTreeSet::new();
+    // Parents come before their children.
+    for found in root.walk(&Exclude::default()).found {
+        let path = found.path;
+        let is_known = named.contains(&*path) || companions.contains(&path);
+        if !is_known && !path.ancestors().skip(1).any(|above| tops.contains(above)) {
+            tops.insert(path);
+        }
+    }
+    tops.into_iter().map(RelPath::from).collect()
 }
 
 /// Returns the other proven snapshots of the guard that have a damaged file by the same inode, each with these files: one

@@ -17,7 +17,7 @@ use aidb_core::memory::Memory;
 use aidb_core::progress::Silent;
 use aidb_core::vault::manifest::Pairing;
 use aidb_core::vault::take::{self, Known, Request, Taken};
-use aidb_core::vault::verify::{self, Reading};
+use aidb_core::vault::verify::{self, Reading, Verified};
 use aidb_core::vault::{Snapshot, Vault, prove};
 use rusqlite::Connection;
 
@@ -174,12 +174,8 @@ impl Bench {
     /// Asserts that every snapshot is as its manifest says.
     pub fn verifies(&self) {
         for snapshot in self.vault.snapshots("g").unwrap() {
-            assert!(
-                verify::verify(&snapshot, &Reading::default(), &Silent)
-                    .unwrap()
-                    .is_empty(),
-                "{snapshot:?}"
-            );
+            let verified = verify::verify(&snapshot, &Reading::default(), &Silent).unwrap();
+            assert_eq!(verified, Verified::default(), "{snapshot:?}");
         }
     }
 

@@ -134,18 +134,7 @@ fn one_flipped_bit_in_the_archive_is_found_and_remembered_and_made_good() {
 
 #[test]
 fn an_archive_that_is_killed_leaves_whole_ones_only_and_the_next_run_clears_up() {
-    let stack = with(LARGE);
-    // What cannot be compressed takes its time.
-    let mut noise = vec![0; 12 << 20];
-    let mut state = 1_u64;
-    for byte in &mut noise {
-        state = state
-            .wrapping_mul(6_364_136_223_846_793_005)
-            .wrapping_add(1);
-        *byte = (state >> 56) as u8;
-    }
-    std::fs::write(stack.data().join("uploads/noise"), noise).unwrap();
-    let _ = stack.run("aidb take").with(0);
+    let stack = with_noise();
     let mut left_behind = 0;
     for round in 0..8_u64 {
         let after = Duration::from_millis(30 + round * 350);
@@ -169,6 +158,57 @@ fn an_archive_that_is_killed_leaves_whole_ones_only_and_the_next_run_clears_up()
     let _ = stack.run("aidb archive").with(0);
     let left = names(&folder(&stack));
     assert!(!left.iter().any(|n| n.starts_with(".new-")), "{left:?}");
+}
+
+/// What cannot be compressed takes its time.
+fn with_noise() -> Stack {
+    let stack = with(LARGE);
+    let mut noise = vec![0; 12 << 20];
+    let mut state = 1_u64;
+    for byte in &mut noise {
+        state = state
+            .wrapping_mul(6_364_136_223_846_793_005)
+            .wrapping_add(1);
+        *byte = (state >> 56) as u8;
+    }
+    std::fs::write(stack.data().join("uploads/noise"), noise).unwrap();
+    let _ = stack.run("aidb take").with(0);
+    stack
+}
+
+#[test]
+fn an_export_that_is_killed_is_cleared_up_by_the_next_one_to_that_folder() {
+    let stack = with_noise();
+    let half_made = || {
+        let mut names = names(stack.home());
+        names.retain(|n| n.starts_with(".new-"));
+        names
+    };
+    let after = Duration::from_millis(700);
+    let killed = (0..10).any(|_| {
+        interrupted(
+            &stack,
+            "aidb-snapshot export open-webui one.tar.xz",
+            after,
+            Signal::KILL,
+        );
+        !half_made().is_empty()
+    });
+    assert!(killed, "no run was killed in the middle");
+    let _ = std::fs::remove_file(stack.home().join("one.tar.xz"));
+    let exported = stack.run("aidb export open-webui two.tar.xz").with(0);
+    assert!(exported.stderr.contains("cleared `~/.new-"), "{exported}");
+    assert_eq!(half_made(), [""; 0]);
+
+    interrupted(&stack, "aidb-snapshot archive", after, Signal::KILL);
+    std::fs::write(folder(&stack).join(".new-left.tar.xz"), "half").unwrap();
+    let pruned = stack.run("aidb prune").with(0);
+    assert!(pruned.stderr.contains("cleared `~/vault"), "{pruned}");
+    assert!(
+        !names(&folder(&stack))
+            .iter()
+            .any(|n| n.starts_with(".new-"))
+    );
 }
 
 #[test]

@@ -1,6 +1,6 @@
 //! What `verify` finds is remembered: a rotten snapshot is nobody's way back.
 
-use crate::{SMALL, with};
+use crate::{SMALL, kept, with};
 
 #[test]
 fn a_snapshot_that_verify_found_rotten_is_proven_no_longer_and_the_one_before_it_is_restored() {
@@ -27,6 +27,46 @@ fn a_snapshot_that_verify_found_rotten_is_proven_no_longer_and_the_one_before_it
     std::fs::remove_dir_all(stack.data()).unwrap();
     let _ = stack.run("aidb restore open-webui").with(0);
     assert!(!stack.data().join("uploads/new.txt").exists());
+}
+
+/// A database's `-wal` that somebody's program left in a snapshot would be read with it, were it ever brought back.
+#[test]
+fn what_was_put_into_a_snapshot_since_is_named_and_never_restored() {
+    let stack = kept();
+    let snapshots = std::fs::read_dir(stack.vault().join("open-webui")).unwrap();
+    let folder = snapshots
+        .map(|e| e.unwrap().path())
+        .find(|p| p.is_dir())
+        .unwrap();
+    let data = folder.join("data");
+    std::fs::write(data.join("webui.db-wal"), "not ours").unwrap();
+    std::fs::create_dir(data.join("more")).unwrap();
+    std::fs::write(data.join("more/file"), "x").unwrap();
+    insta::assert_snapshot!(stack.run("aidb verify"), @"
+    warn  open-webui/000001-TIME-manual  its manifest does not name `more`, `webui.db-wal`: put there since, never proven, and never restored
+    --- status 0
+    ");
+    let json = stack.run("aidb verify --json").with(0).json();
+    assert_eq!(json["verdict"], "warn");
+    assert_eq!(
+        json["snapshots"][0]["unnamed"],
+        serde_json::json!(["more", "webui.db-wal"])
+    );
+    let _ = stack.run("aidb archive").with(0);
+    let _ = stack.run("aidb restore open-webui").with(0);
+    let _ = stack.run("aidb restore open-webui --to new").with(0);
+    let _ = stack
+        .run("aidb restore open-webui --snapshot 1.tar.xz --to archived")
+        .with(0);
+    for folder in [
+        stack.data(),
+        stack.home().join("new"),
+        stack.home().join("archived"),
+    ] {
+        assert!(folder.join("webui.db").exists());
+        assert!(!folder.join("webui.db-wal").exists());
+        assert!(!folder.join("more").exists());
+    }
 }
 
 #[test]

@@ -1,9 +1,11 @@
 //! Making a guard's archive: the newest proven snapshot, written, read back, published; and the oldest ones dropped.
 
+use std::fs::File;
 use std::path::Path;
 use std::time::Duration;
 
 use super::format::{DAMAGED, HASH, NEW};
+use super::half_made::clear_in;
 use super::{Archive, SUFFIX, beside, pack, read};
 use crate::error::{Error, IoContext, Result};
 use crate::priority;
@@ -62,7 +64,7 @@ pub fn make(
         return Ok(Made::Current(archive));
     }
     let _snapshot_lock = Lock::snapshot(&snapshot.path, Mode::Shared)?;
-    clear_half_made(&folder)?;
+    clear_in(&folder)?;
     let earlier = vault.archives(guard)?;
     space::make_sure_of_room(
         &folder,
@@ -110,7 +112,12 @@ fn current(vault: &Vault, snapshot: &Snapshot) -> Result<Option<Archive>> {
 
 /// Writes an archive and its hash, and reads it back from the disk.
 fn write(snapshot: &Snapshot, new: &Path, progress: &dyn Progress) -> Result<()> {
-    let packed = pack::pack(snapshot, new, progress)?;
+    let file = File::options()
+        .write(true)
+        .create_new(true)
+        .open(new)
+        .doing("make the file", new)?;
+    let packed = pack::pack(snapshot, &file, new, progress)?;
     let contents = read::verify(new, progress)?;
     let same = contents.blake3 == packed.blake3 && contents.differing.is_empty();
     if !same {
@@ -140,17 +147,6 @@ fn expected_bytes(snapshot: &Snapshot, earlier: &[Archive]) -> u64 {
         }
         None => size,
     }
-}
-
-/// Removes what killed runs left. The caller holds the folder's lock.
-fn clear_half_made(folder: &Path) -> Result<()> {
-    for entry in std::fs::read_dir(folder).doing("list", folder)? {
-        let entry = entry.doing("list", folder)?;
-        if entry.file_name().to_string_lossy().starts_with(NEW) {
-            remove(&entry.path())?;
-        }
-    }
-    Ok(())
 }
 
 /// Removes the archives that no rule keeps, and returns them.

@@ -14,6 +14,7 @@
 //! same as far as they can. An archive is made at idle priority and without the guard's lock, so that it delays no stop.
 
 mod format;
+mod half_made;
 mod make;
 mod pack;
 mod port;
@@ -30,8 +31,9 @@ use super::{Proof, Vault};
 use crate::error::{IoContext, Result};
 
 pub use self::format::SUFFIX;
+pub use self::half_made::clear_half_made;
 pub use self::make::{Made, make};
-pub use self::port::{Imported, export, import};
+pub use self::port::{Exported, Imported, export, import};
 pub use self::read::Contents;
 
 /// One archive of a guard.

@@ -37,11 +37,16 @@ pub(super) struct Packed {
     pub blake3: String,
 }
 
-/// Writes a proven snapshot into `out`, and syncs it.
+/// Writes a proven snapshot into the empty `file`, which lies at `out`, and syncs it.
 ///
 /// # Errors
 /// [`Error::CouldNot`] if a file differs from the manifest, or the disk has no room.
-pub(super) fn pack(snapshot: &Snapshot, out: &Path, progress: &dyn Progress) -> Result<Packed> {
+pub(super) fn pack(
+    snapshot: &Snapshot,
+    file: &File,
+    out: &Path,
+    progress: &dyn Progress,
+) -> Result<Packed> {
     let read = |name: &str| {
         let path = snapshot.path.join(name);
         std::fs::read(&path).doing("read", &path)
@@ -49,11 +54,6 @@ pub(super) fn pack(snapshot: &Snapshot, out: &Path, progress: &dyn Progress) -> 
     let (manifest_bytes, proof_bytes) = (read("manifest.json")?, read("proof.json")?);
     let manifest = snapshot.manifest()?;
     let root = Root::open(&snapshot.data())?;
-    let file = File::options()
-        .write(true)
-        .create_new(true)
-        .open(out)
-        .doing("make the file", out)?;
     let work = Work::begin(progress, "archive", manifest.summary.size_bytes);
     let stream = encoder(manifest.summary.size_bytes)
         .map_err(io::Error::other)
@@ -101,7 +101,7 @@ pub(super) fn pack(snapshot: &Snapshot, out: &Path, progress: &dyn Progress) -> 
         .doing("write", out)?;
     file.sync_all().doing("sync", out)?;
     // What is read back comes from the disk.
-    let _ = fadvise(&file, 0, None, Advice::DontNeed);
+    let _ = fadvise(file, 0, None, Advice::DontNeed);
     Ok(Packed {
         size_bytes: target.written,
         blake3: target.hasher.finalize().to_hex().to_string(),
@@ -400,14 +400,14 @@ impl Read for Source<'_> {
 }
 
 /// The file that is written: hashed on the way, and never to the last free byte.
-struct Target {
-    file: BufWriter<File>,
+struct Target<'f> {
+    file: BufWriter<&'f File>,
     hasher: blake3::Hasher,
     written: u64,
     asked: u64,
 }
 
-impl Write for Target {
+impl Write for Target<'_> {
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
         if self.written >= self.asked {
             let stat = fstatvfs(self.file.get_ref())?;

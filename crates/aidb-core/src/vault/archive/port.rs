@@ -1,12 +1,12 @@
 //! Moving a guard's snapshot to another machine: `export` and `import` of one file.
 
+use std::fs::File;
 use std::os::unix::fs::PermissionsExt as _;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use rustix::fs::{CWD, RenameFlags, renameat_with};
-
-use super::format::{NEW, SUFFIX, damaged};
+use super::format::{SUFFIX, damaged};
+use super::half_made::{HalfMade, clear_exports, name_for};
 use super::read::{self, Into};
 use super::{Archive, pack};
 use crate::error::{Error, IoContext, Result};
@@ -17,6 +17,15 @@ use crate::vault::manifest::Kind;
 use crate::vault::publish::{Staged, publish, sync_folder, write_json};
 use crate::vault::{Snapshot, SnapshotName, Vault, space};
 
+/// What came of an export.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Exported {
+    /// The file's hash.
+    pub blake3: String,
+    /// Half-made files beside it that killed exports had left, and that are gone now.
+    pub cleared: Vec<PathBuf>,
+}
+
 /// What came of an import.
 #[derive(Debug)]
 pub enum Imported {
@@ -26,12 +35,12 @@ pub enum Imported {
     Present(Snapshot),
 }
 
-/// Writes a proven snapshot to a file that does not exist yet, and reads it back. Returns the file's hash.
+/// Writes a proven snapshot to a file that does not exist yet, and reads it back.
 ///
 /// # Errors
 /// [`Error::Usage`] if the file exists, or its name is not one of an archive; [`Error::CouldNot`] if the snapshot is not
 /// proven or differs from its manifest, or if there is no room. Then nothing was written.
-pub fn export(snapshot: &Snapshot, file: &Path, progress: &dyn Progress) -> Result<String> {
+pub fn export(snapshot: &Snapshot, file: &Path, progress: &dyn Progress) -> Result<Exported> {
     if !snapshot.is_proven() {
         return Err(Error::CouldNot {
             what: format!("`{}` is not proven", snapshot.id()),
@@ -43,11 +52,11 @@ pub fn export(snapshot: &Snapshot, file: &Path, progress: &dyn Progress) -> Resu
     }
     let _lock = Lock::snapshot(&snapshot.path, Mode::Shared)?;
     to_file(file, |new| {
-        let packed = pack::pack(snapshot, new, progress)?;
-        let contents = read::verify(new, progress)?;
+        let packed = pack::pack(snapshot, new.file(), new.path(), progress)?;
+        let contents = read::verify(new.path(), progress)?;
         if contents.blake3 != packed.blake3 || !contents.differing.is_empty() {
             return Err(damaged(
-                new,
+                new.path(),
                 "it was written, and read back as something else",
             ));
         }
@@ -56,17 +65,19 @@ pub fn export(snapshot: &Snapshot, file: &Path, progress: &dyn Progress) -> Resu
 }
 
 impl Archive {
-    /// Copies it to a file that does not exist yet, and reads that back. Returns the file's hash.
+    /// Copies it to a file that does not exist yet, and reads that back.
     ///
     /// # Errors
     /// As [`export`].
-    pub fn export(&self, file: &Path, progress: &dyn Progress) -> Result<String> {
+    pub fn export(&self, file: &Path, progress: &dyn Progress) -> Result<Exported> {
         to_file(file, |new| {
-            std::fs::copy(&self.path, new)
-                .and_then(|_| std::fs::File::open(new)?.sync_all())
-                .doing("copy to", new)
-                .map_err(|e| space::tell_full_disk(e, new))?;
-            let contents = read::verify(new, progress)?;
+            let (mut to, path) = (new.file(), new.path());
+            let mut from = File::open(&self.path).doing("open", &self.path)?;
+            std::io::copy(&mut from, &mut to)
+                .and_then(|_| to.sync_all())
+                .doing("copy to", path)
+                .map_err(|e| space::tell_full_disk(e, path))?;
+            let contents = read::verify(path, progress)?;
             if contents.differing.is_empty() {
                 Ok(contents.blake3)
             } else {
@@ -77,7 +88,7 @@ impl Archive {
 }
 
 /// Has a new file written beside its name, and gives it the name if that is still free.
-fn to_file(file: &Path, write: impl FnOnce(&Path) -> Result<String>) -> Result<String> {
+fn to_file(file: &Path, write: impl FnOnce(&HalfMade) -> Result<String>) -> Result<Exported> {
     let exists = || Error::Usage {
         what: format!("`{}` exists already", file.display()),
         hint: Some("name another file, or move that one away".into()),
@@ -97,18 +108,16 @@ fn to_file(file: &Path, write: impl FnOnce(&Path) -> Result<String>) -> Result<S
     }
     let file = std::path::absolute(file).doing("resolve", file)?;
     let folder = file.parent().unwrap_or(Path::new("/")).to_owned();
-    let new = folder.join(format!("{NEW}{}-{name}", std::process::id()));
-    let written = write(&new).and_then(|hash| {
-        match renameat_with(CWD, &new, CWD, &file, RenameFlags::NOREPLACE) {
-            Ok(()) => sync_folder(&folder).map(|()| hash),
-            Err(rustix::io::Errno::EXIST) => Err(exists()),
-            Err(e) => Err(e).doing("rename to", &file),
-        }
-    });
-    if written.is_err() {
-        let _ = std::fs::remove_file(&new);
+    let cleared = clear_exports(&folder);
+    let new = HalfMade::make(&folder.join(name_for(name)))?;
+    let blake3 = write(&new)?;
+    match new.publish(&file) {
+        Ok(()) => {}
+        Err(rustix::io::Errno::EXIST) => return Err(exists()),
+        Err(e) => return Err(e).doing("rename to", &file),
     }
-    written
+    sync_folder(&folder)?;
+    Ok(Exported { blake3, cleared })
 }
 
 /// Unpacks an archive into staging, verified, as a snapshot.
