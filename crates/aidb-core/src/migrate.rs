@@ -33,6 +33,7 @@ use crate::look::Depth;
 use crate::look::fingerprint::Fingerprint;
 use crate::look::scan::told;
 use crate::memory::Memory;
+use crate::progress::Silent;
 use crate::stack::Stack;
 use crate::vault::Snapshot;
 use crate::vault::lock::{Lock, Mode};
@@ -278,6 +279,7 @@ fn snapshot(
             until: None,
             known: stack.known_to_captures(guard),
             cgroups: None,
+            progress: &Silent,
         },
     )?;
     stack.note_taken(guard, &taken);

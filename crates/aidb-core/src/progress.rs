@@ -12,6 +12,12 @@ pub trait Progress: Sync {
     fn end(&self);
 }
 
+impl std::fmt::Debug for dyn Progress + '_ {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("Progress")
+    }
+}
+
 /// Shows nothing: for hooks, tests, and whoever does not ask.
 #[derive(Debug, Clone, Copy, Default)]
 pub struct Silent;

@@ -16,8 +16,11 @@ use aidb_core::Error;
 use aidb_core::guard::{Contract, Store, StoreKind};
 use aidb_core::vault::lock::{Lock, Mode};
 use aidb_core::vault::manifest::{How, Kind};
+use aidb_core::vault::prune;
 use aidb_core::vault::restore::{self, Options};
+use aidb_core::vault::retention::{Keep, SeenAgain};
 use rusqlite::Connection;
+use rustix::fs::{Mode as FsMode, OFlags};
 use sha2::{Digest as _, Sha256};
 
 use common::{Bench, settle};
@@ -146,6 +149,7 @@ fn nothing_is_linked_to_a_snapshot_that_nobody_proved() {
     bench.put("uploads/a", "a");
     let first = bench.take("manual").unwrap().snapshot;
     settle(&first);
+    bench.put("uploads/b", "b");
     let second = bench.take("manual").unwrap();
     assert!(second.is_new);
     let (one, other) = (
@@ -171,6 +175,126 @@ fn one_stop_leaves_one_snapshot_and_the_one_at_rest_replaces_the_live_one() {
     assert!(next.replaced.is_empty());
     let left = bench.vault.names("g").unwrap();
     assert_eq!(left, [rest.snapshot.name, next.snapshot.name]);
+}
+
+/// `aidb-prove` may be faster than the container stops: then the live state is proven when the one at rest comes.
+#[test]
+fn a_live_snapshot_that_was_proven_stays_until_the_one_at_rest_is_proven_too() {
+    let bench = Bench::new();
+    bench.put("uploads/a", "a");
+    let live = bench.prove(&bench.stop("one").unwrap().snapshot);
+    bench.put("uploads/a", "at rest");
+    let rest = bench.stop("one").unwrap();
+    assert!(rest.is_new && rest.replaced.is_empty());
+    assert_eq!(bench.vault.names("g").unwrap().len(), 2);
+    assert!(bench.prove(&rest.snapshot).is_proven());
+    assert_eq!(bench.vault.names("g").unwrap(), [rest.snapshot.name]);
+    assert!(!live.path.exists());
+    bench.put("uploads/a", "the next stop");
+    bench.prove(&bench.stop("two").unwrap().snapshot);
+    assert_eq!(bench.vault.names("g").unwrap().len(), 2);
+    bench.verifies();
+}
+
+/// Each attempt of an application that fails at its start is a stop of its own.
+#[test]
+fn stops_that_find_the_same_again_and_again_leave_one_snapshot() {
+    let bench = Bench::new();
+    bench.put("uploads/a", "a");
+    bench.database("webui.db", 10);
+    let first = bench.stop("one").unwrap().snapshot;
+    settle(&first);
+    for attempt in ["two", "three", "four"] {
+        let again = bench.stop(attempt).unwrap();
+        assert!(!again.is_new, "{attempt}");
+        assert_eq!(again.snapshot.name, first.name);
+    }
+    bench.insert("webui.db");
+    assert!(bench.stop("five").unwrap().is_new);
+    assert_eq!(bench.vault.names("g").unwrap().len(), 2);
+}
+
+#[test]
+fn a_path_that_is_too_long_is_a_gap_and_the_longest_that_is_not_is_kept() {
+    let bench = Bench::new();
+    bench.put("uploads/a", "a");
+    bench.database("webui.db", 10);
+    let first = bench.take("manual").unwrap().snapshot;
+    assert!(first.summary.gaps.is_empty());
+    let longest = bench.vault.longest_path_bytes(&first.name, "g");
+    assert!((3000..4000).contains(&longest), "{longest}");
+    // Folders of 200 bytes; in the last one a file whose path is as long as can be, and one that is longer by a byte.
+    let folder = vec!["d".repeat(200); longest / 201];
+    let folder = folder.join("/");
+    let left = longest - folder.len() - 1;
+    assert!((1..200).contains(&left), "{left}");
+    let fits = format!("{folder}/{}", "f".repeat(left));
+    put_deep(&bench.data(), &fits);
+    let taken = bench.take_and_prove("manual");
+    assert!(taken.summary.gaps.is_empty());
+    let kept = taken.manifest().unwrap();
+    assert!(
+        kept.files()
+            .any(|(path, _)| path.as_path() == Path::new(&fits))
+    );
+
+    // A folder that is too long itself, with the deepest that there can be below it.
+    let too_long = format!("{folder}/{}", "f".repeat(left + 1));
+    put_deep(
+        &bench.data(),
+        &format!("{too_long}/{}", vec!["e".repeat(250); 10].join("/")),
+    );
+    bench.put("uploads/b", "b");
+    let taken = bench.take("manual").unwrap().snapshot;
+    let gaps: Vec<_> = taken
+        .summary
+        .gaps
+        .iter()
+        .map(|g| g.path.as_path())
+        .collect();
+    assert_eq!(gaps, [Path::new(&too_long)]);
+    assert!(taken.summary.gaps[0].why.contains("too long"));
+    let kept = taken.manifest().unwrap();
+    for path in [&fits, "uploads/b", "webui.db"] {
+        assert!(
+            kept.files().any(|(p, _)| p.as_path() == Path::new(path)),
+            "{path}"
+        );
+    }
+    assert!(!bench.prove(&taken).is_proven());
+    bench.verifies();
+    // What can be kept can be removed again: the newest proven one stays, and two that nobody could prove.
+    let keep = Keep {
+        last: 1,
+        daily: 0,
+        weekly: 0,
+        monthly: 0,
+        ..Keep::default()
+    };
+    bench.take("manual").unwrap();
+    prune::remove(
+        &bench.vault,
+        "g",
+        &keep,
+        &SeenAgain::default(),
+        Duration::ZERO,
+    )
+    .unwrap();
+    let staged = std::fs::read_dir(bench.vault.staging_folder()).unwrap();
+    assert_eq!(staged.count(), 1, "but the lock");
+}
+
+/// Makes a file at a path that is longer than the system takes in one call.
+fn put_deep(root: &Path, path: &str) {
+    let open = OFlags::RDONLY | OFlags::DIRECTORY;
+    let mut folder = rustix::fs::open(root, open, FsMode::empty()).unwrap();
+    let (folders, file) = path.rsplit_once('/').unwrap();
+    for name in folders.split('/') {
+        let _ = rustix::fs::mkdirat(&folder, name, FsMode::RWXU);
+        folder = rustix::fs::openat(&folder, name, open, FsMode::empty()).unwrap();
+    }
+    let made = OFlags::CREATE | OFlags::WRONLY;
+    rustix::fs::openat(&folder, file, made, FsMode::RUSR).unwrap();
 }
 
 #[test]

@@ -41,42 +41,53 @@ impl<'a> From<&'a Record> for Lacking<'a> {
 }
 
 impl Lacking<'_> {
-    /// Tells whoever makes the copy.
+    /// Tells whoever makes the copy: the first few of each kind, and how many more there are.
     pub fn tell(&self, ui: &Ui) {
-        for (word, line) in self.lines() {
+        for (word, line) in self.lines(MOST_TOLD) {
             ui.note(plain(&format!("{word}  {line}")));
         }
     }
 
     /// Shows whoever looks at the copy.
     pub fn show(&self, ui: &Ui) {
-        for (word, line) in self.lines() {
+        for (word, line) in self.lines(usize::MAX) {
             ui.line(plain(&format!("{word}  {line}")));
         }
     }
 
-    fn lines(&self) -> Vec<(&'static str, String)> {
+    fn lines(&self, most: usize) -> Vec<(&'static str, String)> {
         let name = |path: &RelPath| format!("`{}{}`", self.root, path.as_path().display());
         let left_out = self.left_out.iter().map(|left| {
-            let size = size(left.size_bytes);
-            let why = &left.why;
-            let line = format!("{} ({size}) is not in it: {why}", name(&left.path));
-            ("warn", line)
+            let (size, why) = (size(left.size_bytes), &left.why);
+            format!("{} ({size}) is not in it: {why}", name(&left.path))
         });
-        let gaps = self.gaps.iter().map(|gap| {
-            let line = format!("{} is not in it: {}", name(&gap.path), gap.why);
-            ("warn", line)
-        });
-        let unsteady = self.unsteady.iter().map(|path| {
-            let line = format!("{} was written to while it was copied", name(path));
-            ("note", line)
-        });
+        let gaps = self.gaps.iter();
+        let gaps = gaps.map(|gap| format!("{} is not in it: {}", name(&gap.path), gap.why));
+        let unsteady = self.unsteady.iter();
+        let unsteady = unsteady.map(|p| format!("{} was written to while it was copied", name(p)));
+        let mut lines = Vec::new();
+        few(&mut lines, "warn", left_out, most, "not in it");
+        few(&mut lines, "warn", gaps, most, "not in it");
+        few(&mut lines, "note", unsteady, most, "written to meanwhile");
         let outside = self.outside.filter(|_| !self.gaps.is_empty());
-        let outside = outside.map(|why| ("note", why.to_owned()));
-        left_out
-            .chain(gaps)
-            .chain(unsteady)
-            .chain(outside)
-            .collect()
+        lines.extend(outside.map(|why| ("note", why.to_owned())));
+        lines
+    }
+}
+
+/// So many of a kind are told one by one; ten thousand lines would hide what stands among them.
+const MOST_TOLD: usize = 5;
+
+/// Adds the first of a kind, and one that counts the rest.
+fn few(
+    lines: &mut Vec<(&'static str, String)>,
+    word: &'static str,
+    mut all: impl ExactSizeIterator<Item = String>,
+    most: usize,
+    what: &str,
+) {
+    lines.extend(all.by_ref().take(most).map(|line| (word, line)));
+    if all.len() > 0 {
+        lines.push((word, format!("and {} more: {what}", all.len())));
     }
 }

@@ -166,6 +166,7 @@ pub fn show(common: &Common, args: &ShowArgs, ui: &mut Ui) -> anyhow::Result<Ver
     if ui.is_json() {
         let mut document = snapshots::document(&snapshot);
         document["entries"] = serde_json::to_value(&manifest.entries)?;
+        document["gaps"] = serde_json::to_value(&snapshot.summary.gaps)?;
         ui.document(&json!({ "schema": 1, "tool": "aidb-snapshot", "verdict": Verdict::Pass, "snapshots": [document] }));
         return Ok(Verdict::Pass);
     }

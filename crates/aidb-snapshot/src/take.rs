@@ -6,12 +6,15 @@ use aidb_cli::text::{count, plain, size, took};
 use aidb_cli::{Common, Ui, common::duration, hooks, snapshots};
 use aidb_core::Error;
 use aidb_core::capture::freeze::Cgroups;
+use aidb_core::filesystem;
 use aidb_core::guard::Guard;
-use aidb_core::judge::Verdict;
+use aidb_core::judge::{Finding, FindingId, Severity, Verdict};
 use aidb_core::look::nothing;
 use aidb_core::podman::{Podman, cgroups::Containers};
+use aidb_core::progress::{Progress, Silent};
 use aidb_core::stack::Stack;
 use aidb_core::userns::{self, UserNamespace};
+use aidb_core::vault::Snapshot;
 use aidb_core::vault::take::{self, Request, Taken};
 use anyhow::Context as _;
 
@@ -66,8 +69,9 @@ pub fn take(common: &Common, args: &Args, ui: &mut Ui) -> anyhow::Result<Verdict
     }
     let mut outcome = Outcome::default();
     if args.together {
-        for (taken, took) in take_together(&mut stack, &guards, args)? {
-            outcome.taken(ui, &taken, took, args);
+        let taken = take_together(&mut stack, &guards, args)?;
+        for (guard, (taken, took)) in guards.iter().zip(taken) {
+            outcome.taken(ui, &taken, findings(&stack, guard, &taken), took, args);
         }
         rescue(&mut stack, &guards, args, ui);
         return outcome.told(ui);
@@ -75,13 +79,16 @@ pub fn take(common: &Common, args: &Args, ui: &mut Ui) -> anyhow::Result<Verdict
     let mut containers = std::collections::BTreeSet::new();
     for guard in &guards {
         let began = Instant::now();
-        let taken = take_one(&mut stack, guard, args);
+        let taken = take_one(&mut stack, guard, args, ui);
         if containers.insert(guard.container.clone()) {
             let left = args.deadline.saturating_sub(began.elapsed());
             rescue_one(&mut stack, guard, left, args, ui);
         }
         match taken {
-            Ok(taken) => outcome.taken(ui, &taken, began.elapsed(), args),
+            Ok(taken) => {
+                let findings = findings(&stack, guard, &taken);
+                outcome.taken(ui, &taken, findings, began.elapsed(), args);
+            }
             Err(e) if guards.len() == 1 => {
                 return Err(e.context(format!("cannot take a snapshot of `{}`", guard.name)));
             }
@@ -184,15 +191,24 @@ struct Outcome {
 }
 
 impl Outcome {
-    fn taken(&mut self, ui: &Ui, taken: &Taken, took: Duration, args: &Args) {
+    fn taken(
+        &mut self,
+        ui: &Ui,
+        taken: &Taken,
+        findings: Vec<Finding>,
+        took: Duration,
+        args: &Args,
+    ) {
         let snapshot = &taken.snapshot;
-        told(ui, taken, took, args.unproven);
+        told(ui, taken, &findings, took, args.unproven);
         if !args.unproven && !snapshot.is_proven() {
             self.add(Verdict::Hold);
-        } else if !snapshot.summary.gaps.is_empty() {
-            self.add(Verdict::Unknown);
         }
+        self.verdicts.extend(findings.iter().map(Finding::verdict));
         let mut document = snapshots::document(snapshot);
+        let against = against(snapshot, args.unproven).cloned();
+        let all: Vec<Finding> = findings.into_iter().chain(against).collect();
+        document["findings"] = serde_json::json!(all);
         document["unchanged"] = (!taken.is_new).into();
         document["frozen_ms"] = snapshot.summary.frozen_ms.into();
         if !taken.is_new {
@@ -237,13 +253,15 @@ impl Outcome {
     }
 }
 
-fn take_one(stack: &mut Stack, guard: &Guard, args: &Args) -> anyhow::Result<Taken> {
+fn take_one(stack: &mut Stack, guard: &Guard, args: &Args, ui: &Ui) -> anyhow::Result<Taken> {
+    let progress = ui.progress();
     let containers = containers(stack, std::slice::from_ref(guard));
     let request = request(
         stack,
         guard,
         args,
         containers.as_ref().map(|c| c as &dyn Cgroups),
+        progress.as_ref(),
     );
     let taken = take::take(&stack.vault, &request)?;
     finish(stack, guard, taken, args)
@@ -258,7 +276,7 @@ fn take_together(
     let containers = podman(stack).map(|podman| of_guards(podman, guards))?;
     let requests: Vec<Request> = guards
         .iter()
-        .map(|guard| request(stack, guard, args, None))
+        .map(|guard| request(stack, guard, args, None, &Silent))
         .collect();
     let taken = take::take_together(&stack.vault, &requests, &containers)
         .context("cannot take a snapshot of the whole stack")?;
@@ -275,6 +293,7 @@ fn request<'a>(
     guard: &'a Guard,
     args: &'a Args,
     cgroups: Option<&'a dyn Cgroups>,
+    progress: &'a dyn Progress,
 ) -> Request<'a> {
     Request {
         guard,
@@ -288,6 +307,7 @@ fn request<'a>(
             .filter(|_| args.reason == "stop"),
         known: stack.known_to_captures(guard),
         cgroups,
+        progress,
     }
 }
 
@@ -319,33 +339,74 @@ fn finish(stack: &mut Stack, guard: &Guard, taken: Taken, args: &Args) -> anyhow
     Ok(Taken { snapshot, ..taken })
 }
 
-fn told(ui: &Ui, taken: &Taken, took_so_far: Duration, unproven: bool) {
+/// Returns what should be known about a snapshot, or the place where it is kept, that is no fault of the data.
+fn findings(stack: &Stack, guard: &Guard, taken: &Taken) -> Vec<Finding> {
+    let mut findings = Vec::new();
+    if !taken.dropped.is_empty() {
+        let names = taken.dropped.iter().map(|n| format!("{}/{n}", guard.name));
+        let names: Vec<String> = names.collect();
+        let what = format!("too little space was free: dropped {}", names.join(", "));
+        findings.push(Finding::of_guard(
+            FindingId::SpaceLow,
+            Severity::Warn,
+            &what,
+        ));
+    }
+    for (what, path) in [("vault", stack.vault.root()), ("data", &guard.data)] {
+        let Some(kind) = filesystem::remote(path) else {
+            continue;
+        };
+        let path = path.display();
+        let what = format!(
+            "the {what} lies on {kind} (`{path}`), where it cannot be found out whether locks and syncs do what they say"
+        );
+        findings.push(Finding::of_guard(
+            FindingId::CheckCouldNot,
+            Severity::Info,
+            &what,
+        ));
+    }
+    let gaps = taken.snapshot.summary.told_gaps();
+    findings.extend(
+        gaps.map(|what| Finding::of_guard(FindingId::StoreUnreadable, Severity::Warn, &what)),
+    );
+    findings
+}
+
+/// Returns what stands against a snapshot that was to be proven.
+fn against(snapshot: &Snapshot, unproven: bool) -> impl Iterator<Item = &Finding> {
+    let refused = snapshot.refused.iter().filter(move |_| !unproven);
+    refused.flat_map(|p| &p.findings)
+}
+
+fn told(ui: &Ui, taken: &Taken, findings: &[Finding], took_so_far: Duration, unproven: bool) {
     let snapshot = &taken.snapshot;
     let summary = &snapshot.summary;
-    for name in &taken.dropped {
-        ui.note(plain(&format!(
-            "warn  too little space was free: dropped {}/{name} [space.low]",
-            summary.guard
-        )));
-    }
-    if !taken.is_new {
-        let state = if snapshot.is_proven() {
-            "proven"
-        } else {
-            "not proven yet"
+    // Gaps are told below, with all else that is not in it.
+    let beside = findings
+        .iter()
+        .filter(|f| f.id != FindingId::StoreUnreadable);
+    for finding in beside {
+        let word = match finding.severity {
+            Severity::Info => "note",
+            _ => "warn",
         };
-        ui.line(format!(
-            "same {}  nothing has changed since, {state}, in {}",
-            snapshot.id(),
-            took(took_so_far)
-        ));
-        return;
+        ui.note(plain(&format!("{word}  {} [{}]", finding.what, finding.id)));
     }
     let state = match (&snapshot.proof, unproven) {
         (Some(_), _) => "proven",
         (None, true) => "not proven yet",
         (None, false) => "NOT PROVEN",
     };
+    if !taken.is_new {
+        ui.line(format!(
+            "same {}  nothing has changed since, {state}, in {}",
+            snapshot.id(),
+            took(took_so_far)
+        ));
+        tell_against(ui, snapshot, unproven);
+        return;
+    }
     ui.line(format!(
         "kept {}  {}, {}, {} written, {state}, in {}",
         snapshot.id(),
@@ -373,7 +434,11 @@ fn told(ui: &Ui, taken: &Taken, took_so_far: Duration, unproven: bool) {
             "warn  suspicious, and set apart from the good ones: {why}"
         )));
     }
-    for finding in snapshot.refused.iter().flat_map(|p| &p.findings) {
-        aidb_cli::render::print_finding(ui, &summary.guard, finding);
+    tell_against(ui, snapshot, unproven);
+}
+
+fn tell_against(ui: &Ui, snapshot: &Snapshot, unproven: bool) {
+    for finding in against(snapshot, unproven) {
+        aidb_cli::render::print_finding(ui, &snapshot.summary.guard, finding);
     }
 }

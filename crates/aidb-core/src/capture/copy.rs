@@ -12,6 +12,7 @@ use rustix::fs::{
 };
 use rustix::io::Errno;
 
+use crate::progress::Progress;
 use crate::vault::manifest::How;
 
 /// The unit in which bytes are read, written and compared.
@@ -23,14 +24,22 @@ const FLUSH_BYTES: u64 = 64 * 1024 * 1024;
 
 /// What bounds a copy. A limit that is reached is an error of the kind `TimedOut` or `StorageFull`.
 #[derive(Debug, Clone, Copy, Default)]
-pub struct Limits {
+pub struct Limits<'p> {
     /// When to give up.
     pub until: Option<Instant>,
     /// How many bytes must stay free on the target's filesystem.
     pub keep_free_bytes: u64,
+    /// Who is told of what was copied.
+    pub progress: Option<&'p dyn Progress>,
 }
 
-impl Limits {
+impl Limits<'_> {
+    fn advance(&self, bytes: u64) {
+        if let Some(progress) = self.progress {
+            progress.advance(bytes);
+        }
+    }
+
     /// Returns an error if the time is over.
     pub fn in_time(&self) -> io::Result<()> {
         match self.until {
@@ -148,6 +157,7 @@ pub fn copy_sparse(source: &File, target: &File, limits: &Limits) -> io::Result<
                 target.write_all_at(&buffer[..got], at)?;
                 at += got as u64;
                 unflushed += got as u64;
+                limits.advance(got as u64);
                 if unflushed >= FLUSH_BYTES {
                     unflushed = 0;
                     limits.has_room(target)?;

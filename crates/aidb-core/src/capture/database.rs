@@ -63,7 +63,7 @@ pub struct Way<'a> {
     /// How long to wait for an application's lock.
     pub patience: Duration,
     /// What bounds the copying.
-    pub limits: Limits,
+    pub limits: Limits<'a>,
     /// How to freeze the container, as the last resort.
     pub freezer: Option<&'a Freezer<'a>>,
     /// Whether all that writes is frozen already.

@@ -309,3 +309,47 @@ fn an_earlier_copy_is_used_up_and_made_equal() {
     assert_eq!(opened(&target), ("ok".to_owned(), vec![1, 0, 0], 0));
     assert!(!early.exists());
 }
+
+/// Sharing the blocks of a file in so many pieces would keep its writers waiting for most of a second.
+#[test]
+fn a_database_in_more_than_20_000_pieces_is_copied_before_the_pin() {
+    const PAGE: usize = 4096;
+    let Some(disk) = Disk::new("btrfs", 1024, "a database in many pieces") else {
+        return;
+    };
+    let live = disk.path().join("live");
+    std::fs::create_dir(&live).unwrap();
+    let path = live.join("db");
+    let db = Connection::open(&path).unwrap();
+    db.execute_batch(
+        "pragma page_size = 4096; create table t(w, a, b); insert into t values (0, 1, 2), (0, -1, 3);
+         create table bulk(b);
+         with recursive n(i) as (select 1 union all select i + 1 from n where i < 24000)
+         insert into bulk select randomblob(3900) from n",
+    )
+    .unwrap();
+    drop(db);
+    let root = Root::open(&live).unwrap();
+    let capture = |name: &str| {
+        let target = disk.path().join(name);
+        let captured = database(&root, Path::new("db"), &target, Duration::ZERO).unwrap();
+        assert_eq!(opened(&target), ("ok".to_owned(), vec![1, 0, 0], 0));
+        (captured, target)
+    };
+    let source = File::options().read(true).write(true).open(&path).unwrap();
+    source.sync_all().unwrap();
+    assert_eq!(capture("compact").0.files[0].how, How::Reflink);
+    // Every other page is written again, with the bytes that it has: each becomes a piece of its own.
+    let mut page = vec![0; PAGE];
+    let pages = usize::try_from(source.metadata().unwrap().len()).unwrap() / PAGE;
+    for at in (0..pages).step_by(2).map(|n| (n * PAGE) as u64) {
+        source.read_exact_at(&mut page, at).unwrap();
+        source.write_all_at(&page, at).unwrap();
+    }
+    source.sync_all().unwrap();
+    assert!(has_more_extents_than(&source, MOST_EXTENTS));
+    let (captured, target) = capture("in-pieces");
+    assert_eq!(captured.files[0].how, How::Copy);
+    assert!(std::fs::read(&target).unwrap() == std::fs::read(&path).unwrap());
+    assert!(captured.blocked <= BUDGET);
+}

@@ -6,6 +6,7 @@
 pub mod copy;
 pub mod database;
 pub mod freeze;
+pub mod links;
 pub mod pin;
 pub mod plan;
 pub mod tree;

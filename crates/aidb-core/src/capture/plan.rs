@@ -6,6 +6,7 @@
 use std::collections::{HashMap, HashSet};
 use std::path::{Path, PathBuf};
 
+use jiff::Timestamp;
 use rustix::fs::{FileType, OFlags, Stat};
 use rustix::io::Errno;
 
@@ -160,6 +161,12 @@ impl Base {
         self.is_unproven
     }
 
+    /// Returns the folder of its files.
+    #[must_use]
+    pub fn data(&self) -> &Path {
+        &self.data
+    }
+
     /// Returns where the base keeps a file.
     #[must_use]
     pub fn path_of(&self, relative: &Path) -> PathBuf {
@@ -248,6 +255,26 @@ impl Blobs {
     pub fn is_verified(&self, blob: &Blob) -> bool {
         self.verified.contains(blob)
     }
+}
+
+/// Returns whether a file was written to since a capture that began at this time, or so shortly before that it may have
+/// been: then that capture does not hold the present state, and need not be compared with it.
+#[must_use]
+pub fn written_since(found: &[Found], taken_at: Timestamp) -> bool {
+    let began_ns = i64::try_from(taken_at.as_nanosecond()).unwrap_or(i64::MAX);
+    let files = found
+        .iter()
+        .filter(|f| FileType::from_raw_mode(f.stat.st_mode) == FileType::RegularFile)
+        // What stands beside a database may be written to, and be as good as absent.
+        .filter(|f| {
+            let name = f.path.as_os_str().as_encoded_bytes();
+            !COMPANIONS
+                .iter()
+                .any(|suffix| name.ends_with(suffix.as_bytes()))
+        });
+    files
+        .into_iter()
+        .any(|f| mtime_ns(&f.stat) >= began_ns - RACY_NS)
 }
 
 /// Decides about everything that a walk found.

@@ -19,11 +19,13 @@ use rustix::io::Errno;
 use super::copy::{Limits, copy_sparse, create, knows_sharing, read_up_to, share};
 use super::database::{Database, Way, database_by};
 use super::freeze::Freezer;
+use super::links::link_all;
 use super::pin::{same_state, sidecar};
 use super::plan::{Blob, Blobs, Decision, Plan, special};
 use super::walk::{Found, Root};
 use crate::error::{Error, IoContext, Result};
 use crate::look::ollama::sha256_of;
+use crate::step::step;
 use crate::userns::IdMap;
 use crate::vault::manifest::{
     DatabaseSource, Entry, How, Kind, LogSource, RelPath, Source, Xattr, to_hex,
@@ -63,7 +65,7 @@ pub struct Manner<'a> {
     /// How long to wait for an application that keeps a database locked.
     pub patience: Duration,
     /// What bounds the copying. What the time is not enough for is a gap, if it is no database.
-    pub limits: Limits,
+    pub limits: Limits<'a>,
     /// How owners are numbered.
     pub ids: &'a IdMap,
     /// Which of Ollama's blobs need no copy.
@@ -94,8 +96,10 @@ pub fn tree(
         out: Captured::default(),
         entries: Vec::with_capacity(found.len()),
         seen: HashMap::new(),
+        linked: vec![false; found.len()],
         shares: true,
     };
+    step("make folder").doing("make the folder", target)?;
     std::fs::create_dir(target).doing("make the folder", target)?;
     let databases = capture.databases(found, plan);
     let is_folder = |f: &Found| FileType::from_raw_mode(f.stat.st_mode) == FileType::Directory;
@@ -107,6 +111,7 @@ pub fn tree(
             capture.database(at, f)?;
         }
     }
+    capture.link_what_is_same(found, &databases);
     for (at, f) in found.iter().enumerate().filter(|(_, f)| !is_folder(f)) {
         if databases.mains.contains(f.path.as_path()) || databases.is_companion(&f.path) {
             continue;
@@ -132,6 +137,8 @@ struct Capture<'a> {
     entries: Vec<(usize, Entry)>,
     /// Device and inode of files with several names, and the first name.
     seen: HashMap<(u64, u64), PathBuf>,
+    /// For each place in the walk, whether its file was linked to the base's already.
+    linked: Vec<bool>,
     /// Whether the source's filesystem and ours may share blocks, as far as is known.
     shares: bool,
 }
@@ -181,6 +188,7 @@ impl Capture<'_> {
 
     fn folder(&mut self, at: usize, found: &Found) -> Result<()> {
         let path = self.target.join(&found.path);
+        step("make folder").doing("make the folder", &path)?;
         std::fs::create_dir(&path).doing("make the folder", &path)?;
         let xattrs = self
             .root
@@ -189,6 +197,23 @@ impl Capture<'_> {
             .unwrap_or_default();
         self.entry(at, &found.path, Kind::Folder, &found.stat, xattrs);
         Ok(())
+    }
+
+    /// Links the many files that are the base's, and have no other name.
+    fn link_what_is_same(&mut self, found: &[Found], databases: &Databases) {
+        let Some(base) = self.plan.base else { return };
+        let planned = found.iter().zip(&self.plan.decisions).enumerate();
+        let (places, paths): (Vec<usize>, Vec<&Path>) = planned
+            .filter(|(_, (f, decision))| {
+                let is_file = matches!(decision, Decision::Same(entry) if matches!(entry.kind, Kind::File { .. }));
+                is_file && f.stat.st_nlink == 1 && !databases.is_companion(&f.path)
+            })
+            .map(|(at, (f, _))| (at, f.path.as_path()))
+            .unzip();
+        let linked = link_all(base.data(), self.target, &paths);
+        for (at, done) in places.into_iter().zip(linked) {
+            self.linked[at] = done;
+        }
     }
 
     /// Takes over what the base holds; where it cannot be linked, from the source.
@@ -209,12 +234,14 @@ impl Capture<'_> {
             .plan
             .base
             .expect("only a base has entries to be the same as");
-        let to = self.target.join(&found.path);
-        match std::fs::hard_link(base.path_of(&found.path), &to) {
-            Ok(()) => {}
-            // Too many names, another owner, another subvolume, or gone: the source has it still.
-            Err(_) if source.database.is_some() => return self.database(at, found),
-            Err(_) => return self.plain(at, found),
+        if !self.linked[at] {
+            let to = self.target.join(&found.path);
+            match std::fs::hard_link(base.path_of(&found.path), &to) {
+                Ok(()) => {}
+                // Too many names, another owner, another subvolume, or gone: the source has it still.
+                Err(_) if source.database.is_some() => return self.database(at, found),
+                Err(_) => return self.plain(at, found),
+            }
         }
         self.out.size_bytes += size_bytes;
         let kind = Kind::File {
@@ -309,6 +336,7 @@ impl Capture<'_> {
         stat: &Stat,
         path: &Path,
     ) -> io::Result<How> {
+        step("copy")?;
         self.manner.limits.in_time()?;
         if self.shares {
             let copy = create(path)?;
@@ -380,6 +408,7 @@ impl Capture<'_> {
             return Ok(());
         }
         let path = self.target.join(&found.path);
+        step("copy database").doing("copy to", &path)?;
         let early = self.plan.base.map(|base| base.path_of(&found.path));
         let way = Way {
             patience: self.manner.patience,

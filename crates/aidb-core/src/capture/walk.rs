@@ -37,6 +37,30 @@ pub struct Walk {
     pub excluded: Vec<PathBuf>,
     /// What could not be listed, and why.
     pub unreadable: Vec<(PathBuf, std::io::Error)>,
+    /// What has a longer path than can be kept, with all below it.
+    pub too_long: Vec<PathBuf>,
+}
+
+impl Walk {
+    /// Sets what has a longer path than `most_bytes` apart. Of a folder only the folder itself is named.
+    pub fn set_apart_longer_than(&mut self, most_bytes: usize) {
+        let mut too_long: Vec<PathBuf> = Vec::new();
+        let mut is_too_long = |path: &Path| {
+            // Parents come before their children, and a folder's children before its next sibling.
+            if too_long.last().is_some_and(|top| path.starts_with(top)) {
+                return true;
+            }
+            let is = path.as_os_str().len() > most_bytes;
+            if is {
+                too_long.push(path.to_owned());
+            }
+            is
+        };
+        self.found.retain(|f| !is_too_long(&f.path));
+        self.unreadable
+            .retain(|(path, _)| !too_long.iter().any(|top| path.starts_with(top)));
+        self.too_long = too_long;
+    }
 }
 
 impl Root {
@@ -290,8 +314,13 @@ mod tests {
             )
             .unwrap();
         }
-        let walk = Root::open(folder.path()).unwrap().walk(&Exclude::default());
+        let mut walk = Root::open(folder.path()).unwrap().walk(&Exclude::default());
         assert!(walk.found.len() >= 19, "{}", walk.found.len());
         assert_eq!(walk.unreadable.len(), 1);
+        walk.set_apart_longer_than(1000);
+        let (kept, top) = (vec![name.as_str(); 4].join("/"), vec![name.as_str(); 5]);
+        assert_eq!(walk.found.last().unwrap().path, Path::new(&kept));
+        assert_eq!(walk.too_long, [Path::new(&top.join("/"))]);
+        assert!(walk.unreadable.is_empty());
     }
 }

@@ -22,6 +22,7 @@ use crate::look::Depth;
 use crate::look::scan::told;
 use crate::pairing::older;
 use crate::podman::Storage;
+use crate::progress::Silent;
 use crate::report::GuardReport;
 use crate::rescue;
 use crate::settings::Gate;
@@ -361,6 +362,7 @@ fn keep(
             until: Some(Instant::now() + patience.max(Duration::from_secs(1))),
             known: stack.known_to_captures(guard),
             cgroups: None,
+            progress: &Silent,
         },
     );
     if let Ok(taken) = &taken {

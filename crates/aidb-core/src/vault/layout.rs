@@ -25,6 +25,13 @@ use crate::error::{Error, IoContext, Result};
 /// The file that names what of a snapshot differs from its manifest since `verify` found it.
 pub const DAMAGED: &str = "damaged.json";
 
+/// The longest path that Linux takes, bytes, without the zero at its end (`PATH_MAX`).
+const PATH_BYTES: usize = 4095;
+
+/// What of a path lies between the vault and a snapshot's files and is not the guard's or the snapshot's name: the longest
+/// is that of a snapshot on its way out, `.staging/replace-GUARD-PID-N/NAME/data/`; a database's companions have a suffix.
+const BETWEEN_BYTES: usize = 96;
+
 /// The folder of snapshots.
 #[derive(Debug, Clone)]
 pub struct Vault {
@@ -71,6 +78,14 @@ impl Vault {
     #[must_use]
     pub fn staging_folder(&self) -> PathBuf {
         self.root.join(".staging")
+    }
+
+    /// Returns the length of the longest path below a data folder that a snapshot can hold, bytes: wherever the snapshot
+    /// comes to lie in the vault, its files can be opened and removed by their names.
+    #[must_use]
+    pub fn longest_path_bytes(&self, name: &SnapshotName, guard: &str) -> usize {
+        let names = guard.len() + name.to_string().len();
+        PATH_BYTES.saturating_sub(self.root.as_os_str().len() + names + BETWEEN_BYTES)
     }
 
     /// Makes a folder of the vault, and its parents, for us alone.

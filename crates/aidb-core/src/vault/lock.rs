@@ -9,6 +9,7 @@ use rustix::fs::{FlockOperation, flock};
 
 use super::layout::Vault;
 use crate::error::{Error, IoContext, Result};
+use crate::step::step;
 
 /// Held until dropped.
 #[derive(Debug)]
@@ -120,6 +121,7 @@ impl Staging {
         let mut number = 0;
         let path = loop {
             let path = root.join(format!("{purpose}-{}-{number}", std::process::id()));
+            step("make folder").doing("make the folder", &path)?;
             match rustix::fs::mkdir(&path, rustix::fs::Mode::RWXU) {
                 Ok(()) => break path,
                 Err(rustix::io::Errno::EXIST) => number += 1,
@@ -171,6 +173,7 @@ fn clear_abandoned(root: &Path) -> Result<()> {
 /// Removes a tree of ours, in which folders may be read-only. What is gone already is removed: the maker of a staging
 /// folder and whoever clears up may be at it at once.
 pub(crate) fn remove_tree(path: &Path) -> std::io::Result<()> {
+    step("remove")?;
     match remove_all(path) {
         Err(e) if e.kind() == ErrorKind::NotFound => Ok(()),
         done => done,

@@ -12,7 +12,8 @@ use super::layout::{DAMAGED, Snapshot, Vault};
 use super::lock::{Lock, Mode};
 use super::manifest::{FORMAT, How, Kind, Manifest};
 use super::proof::{Proof, StoreProof};
-use super::publish::{sync_folder, write_json};
+use super::publish::{sync_folder, write_durably, write_json};
+use super::replace;
 use crate::capture::Root;
 use crate::capture::copy::transfer;
 use crate::capture::pin::sidecar;
@@ -88,7 +89,7 @@ pub fn prove(vault: &Vault, snapshot: &Snapshot, request: &Request) -> Result<Sn
     }
     let known = hashed_on_the_way(&manifest, &data, &seen, &before);
     refresh(&mut manifest, &data, &databases, &known)?;
-    write_json(&snapshot.path.join("manifest.json"), &manifest)?;
+    write_durably(&snapshot.path.join("manifest.json"), &manifest.text()?)?;
     set_mode(&data, &databases, 0o400)?;
 
     let proof = judge(&snapshot, &manifest, &seen, request.memory)?;
@@ -105,7 +106,9 @@ pub fn prove(vault: &Vault, snapshot: &Snapshot, request: &Request) -> Result<Sn
         }
         _ => sync_folder(&snapshot.path)?,
     }
-    again(&snapshot.path)
+    let proven = again(&snapshot.path)?;
+    replace::older_of_same_stop(vault, &proven)?;
+    Ok(proven)
 }
 
 fn could_not(seen: &GuardObservation) -> Option<String> {
@@ -283,18 +286,10 @@ fn judge(
     // A snapshot is judged by what it shows itself; what was known before only tells whether it is suspicious.
     let alone = Memory::default();
     let mut findings = judge::guard(guard, seen, &alone, Occasion::Proof);
-    for gap in &manifest.summary.gaps {
-        let what = format!(
-            "`{}` could not be kept: {}",
-            gap.path.as_path().display(),
-            gap.why
-        );
-        findings.push(Finding::of_guard(
-            FindingId::StoreUnreadable,
-            Severity::Hold,
-            &what,
-        ));
-    }
+    let told = manifest.summary.told_gaps();
+    findings.extend(
+        told.map(|what| Finding::of_guard(FindingId::StoreUnreadable, Severity::Hold, &what)),
+    );
     let drift = judge::guard(guard, seen, memory, Occasion::Proof);
     let suspicious = drift.iter().find(|f| {
         matches!(

@@ -3,13 +3,17 @@
 //! Every new file is on disk before its folder is, and a folder is whole before its final name exists. Without that
 //! order a power cut leaves a visible snapshot whose files have 0 bytes (seen on ext4 and XFS).
 
+use std::ffi::OsStr;
 use std::fs::File;
 use std::io::Write as _;
+use std::os::fd::BorrowedFd;
 use std::path::Path;
 
-use rustix::fs::{CWD, RenameFlags, renameat_with};
+use rustix::fs::{AtFlags, CWD, RenameFlags, renameat, renameat_with, statat};
+use rustix::io::Errno;
 
 use crate::error::{Error, IoContext, Result};
+use crate::step::step;
 
 /// Writes a small file of ours alone so that after a power cut there is the old content or the new, whole.
 pub fn write_durably(path: &Path, content: &[u8]) -> Result<()> {
@@ -26,6 +30,7 @@ pub fn write_for_others(path: &Path, content: &[u8]) -> Result<()> {
 
 fn write_with_mode(path: &Path, content: &[u8], mode: u32) -> Result<()> {
     use std::os::unix::fs::PermissionsExt as _;
+    step("write").doing("write", path)?;
     let folder = path.parent().unwrap_or_else(|| Path::new("/"));
     let mut file = tempfile::Builder::new()
         .prefix(".new-")
@@ -45,17 +50,17 @@ pub fn write_json<T: serde::Serialize>(path: &Path, value: &T) -> Result<()> {
     write_durably(path, &pretty(path, value)?)
 }
 
-/// Writes a value as JSON into a folder that is staged: [`publish`] syncs it with all that lies there, before the folder
-/// gets its name.
-pub fn stage_json<T: serde::Serialize>(path: &Path, value: &T) -> Result<()> {
+/// Writes a file into a folder that is staged: [`publish`] syncs it with all that lies there, before the folder gets its
+/// name.
+pub fn stage(path: &Path, content: &[u8]) -> Result<()> {
     use std::os::unix::fs::OpenOptionsExt as _;
-    let text = pretty(path, value)?;
+    step("write").doing("write", path)?;
     std::fs::OpenOptions::new()
         .write(true)
         .create_new(true)
         .mode(0o600)
         .open(path)
-        .and_then(|mut file| file.write_all(&text))
+        .and_then(|mut file| file.write_all(content))
         .doing("write", path)
 }
 
@@ -69,6 +74,7 @@ fn pretty<T: serde::Serialize>(path: &Path, value: &T) -> Result<Vec<u8>> {
 
 /// Syncs a folder: names that were made, renamed or removed in it survive a power cut.
 pub fn sync_folder(folder: &Path) -> Result<()> {
+    step("sync folder").doing("sync the folder", folder)?;
     File::open(folder)
         .and_then(|f| f.sync_all())
         .doing("sync the folder", folder)
@@ -82,6 +88,7 @@ pub fn sync_tree(root: &Path) -> Result<()> {
         if kind.is_dir() {
             sync_tree(&entry.path())?;
         } else if kind.is_file() {
+            step("sync").doing("sync", &entry.path())?;
             File::open(entry.path())
                 .and_then(|f| f.sync_all())
                 .doing("sync", &entry.path())?;
@@ -129,8 +136,28 @@ fn sync_staged(staged: &Path, size: Staged) -> Result<()> {
     if size.new_files <= FEW_FILES && size.entries <= FEW_ENTRIES && !is_btrfs(staged) {
         return sync_tree(staged);
     }
+    step("sync filesystem").doing("sync the filesystem of", staged)?;
     let folder = File::open(staged).doing("open the folder", staged)?;
     rustix::fs::syncfs(&folder).doing("sync the filesystem of", staged)
+}
+
+/// Renames to a name that must be free.
+///
+/// # Errors
+/// `EXIST` if it is not.
+pub(crate) fn rename_to_free_name(
+    from: (BorrowedFd<'_>, &OsStr),
+    to: (BorrowedFd<'_>, &OsStr),
+) -> std::result::Result<(), Errno> {
+    match renameat_with(from.0, from.1, to.0, to.1, RenameFlags::NOREPLACE) {
+        // A filesystem without that flag (NFS): the guard's lock keeps our own kind away, and nobody else uses the folder.
+        Err(Errno::INVAL | Errno::NOSYS) => match statat(to.0, to.1, AtFlags::SYMLINK_NOFOLLOW) {
+            Err(Errno::NOENT) => renameat(from.0, from.1, to.0, to.1),
+            Ok(_) => Err(Errno::EXIST),
+            Err(e) => Err(e),
+        },
+        other => other,
+    }
 }
 
 /// Gives a staged folder its final name, once everything in it was synced.
@@ -139,9 +166,10 @@ fn sync_staged(staged: &Path, size: Staged) -> Result<()> {
 /// [`Error::CouldNot`] if the name is taken.
 pub fn publish(staged: &Path, target: &Path, size: Staged) -> Result<()> {
     sync_staged(staged, size)?;
-    match renameat_with(CWD, staged, CWD, target, RenameFlags::NOREPLACE) {
+    step("rename").doing("publish as", target)?;
+    match rename_to_free_name((CWD, staged.as_os_str()), (CWD, target.as_os_str())) {
         Ok(()) => {}
-        Err(rustix::io::Errno::EXIST) => {
+        Err(Errno::EXIST) => {
             return Err(Error::CouldNot {
                 what: format!("`{}` exists already", target.display()),
                 hint: None,

@@ -13,6 +13,7 @@ use super::publish::sync_folder;
 use super::retention::{Keep, SeenAgain};
 use crate::error::{Error, IoContext, Result};
 use crate::look::space::space;
+use crate::step::step;
 
 /// Returns how many bytes are to stay free where `path` lies, or would: the usual floor, and what the applications
 /// rewrite in place, as far as that is known (no more than a tenth of the disk).
@@ -86,6 +87,7 @@ pub fn drop_one(
         return Ok(false);
     };
     let away = staging.path().join(name.to_string());
+    step("rename").doing("remove", &path)?;
     std::fs::rename(&path, &away).doing("remove", &path)?;
     sync_folder(&folder)?;
     remove_tree(&away).doing("remove", &away)?;

@@ -9,11 +9,11 @@ use std::time::{Duration, Instant};
 use jiff::Timestamp;
 use jiff::tz::TimeZone;
 
-use super::layout::{Snapshot, Vault};
+use super::layout::{DAMAGED, Snapshot, Vault};
 use super::lock::{Lock, Mode, Staging};
 use super::manifest::{FORMAT, Gap, Kind, Manifest, Numbering, Pairing, RootFolder, Summary};
 use super::name::SnapshotName;
-use super::publish::{Staged, publish, stage_json};
+use super::publish::{Staged, publish, stage};
 use super::retention::{Keep, SeenAgain};
 use super::room;
 use super::space::{found_free, is_full};
@@ -23,6 +23,7 @@ use crate::capture::walk::{Exclude, Found, Walk};
 use crate::capture::{Captured, Limits, Manner, Root, tree};
 use crate::error::{Error, IoContext, Result};
 use crate::guard::Guard;
+use crate::progress::{Progress, Work};
 use crate::userns::IdMap;
 
 /// What is to be taken.
@@ -46,6 +47,8 @@ pub struct Request<'a> {
     pub known: Known,
     /// Which cgroups write to the data, for a database that is never unlocked.
     pub cgroups: Option<&'a dyn Cgroups>,
+    /// Who is told how far the copying has come.
+    pub progress: &'a dyn Progress,
 }
 
 /// What a capture may know from before; without it, more is copied.
@@ -99,6 +102,7 @@ pub fn take(vault: &Vault, request: &Request) -> Result<Taken> {
         freezer: freezer.as_ref(),
         is_still: false,
     };
+    let copying = Work::begin(request.progress, "copying", plan.changed_bytes);
     let captured = tree(
         &taking.root,
         &taking.walk.found,
@@ -107,6 +111,7 @@ pub fn take(vault: &Vault, request: &Request) -> Result<Taken> {
         &manner,
     )
     .map_err(|e| taking.told(e))?;
+    drop(copying);
     taking.publish(&staged, captured, Duration::ZERO, room)
 }
 
@@ -175,6 +180,8 @@ struct Taking<'a> {
     request: &'a Request<'a>,
     began: Instant,
     taken_at: Timestamp,
+    /// What the snapshot will be called, unless its time moves on until the containers stand still.
+    name: SnapshotName,
     root: Root,
     walk: Walk,
     exclude: Exclude,
@@ -182,6 +189,8 @@ struct Taking<'a> {
     blobs: Blobs,
     /// The newest proven snapshot.
     newest_proven: Option<(Snapshot, Base)>,
+    /// The newest snapshot, if it is not proven (yet).
+    newest_unproven: Option<Snapshot>,
     /// The unproven snapshots that the same stop made.
     same_stop: Vec<Snapshot>,
     _lock: Lock,
@@ -207,8 +216,14 @@ impl<'a> Taking<'a> {
         let root = Root::open(&guard.data)?;
         freeze::thaw_forgotten(vault);
         let exclude = Exclude::new(&guard.exclude)?;
-        let walk = root.walk_data(&exclude);
-        let (mut newest_proven, mut same_stop) = (None, Vec::new());
+        let sequence = vault.highest_sequence(&guard.name)? + 1;
+        let name = SnapshotName::new(sequence, taken_at, request.reason);
+        let walk = walk(
+            &root,
+            &exclude,
+            vault.longest_path_bytes(&name, &guard.name),
+        );
+        let (mut newest_proven, mut newest_unproven, mut same_stop) = (None, None, Vec::new());
         for snapshot in vault.each_snapshot(&guard.name)?.rev() {
             let snapshot = snapshot?;
             if snapshot.is_proven() {
@@ -221,6 +236,9 @@ impl<'a> Taking<'a> {
                 newest_proven = base.map(|base| (snapshot, base));
                 break;
             }
+            if newest_unproven.is_none() {
+                newest_unproven = Some(snapshot.clone());
+            }
             if request.invocation.is_some() && snapshot.summary.invocation == request.invocation {
                 same_stop.push(snapshot);
             }
@@ -232,10 +250,12 @@ impl<'a> Taking<'a> {
             request,
             began,
             taken_at,
+            name,
             root,
             walk,
             exclude,
             newest_proven,
+            newest_unproven,
             same_stop,
             _lock: lock,
         })
@@ -259,7 +279,9 @@ impl<'a> Taking<'a> {
 
     /// Returns the snapshot that holds the present state already, if one does.
     fn standing(&self, plan: &Plan) -> Option<Taken> {
-        if self.request.suspicious.is_some() || !self.walk.unreadable.is_empty() {
+        let walk = &self.walk;
+        let is_whole = walk.unreadable.is_empty() && walk.too_long.is_empty();
+        if self.request.suspicious.is_some() || !is_whole {
             return None;
         }
         let found = |snapshot: &Snapshot| Taken {
@@ -275,14 +297,20 @@ impl<'a> Taking<'a> {
         {
             return Some(found(snapshot));
         }
-        // What was captured while the application still ran is as good as what lies at rest, if nothing moved since.
-        let live = self.same_stop.first()?;
-        if !live.summary.gaps.is_empty() || !live.summary.unsteady.is_empty() {
+        // What was captured while the application still ran is as good as what lies at rest, if nothing moved since; and an
+        // application that fails at each start leaves the same each time.
+        let newest = self.newest_unproven.as_ref()?;
+        let summary = &newest.summary;
+        let is_complete = summary.gaps.is_empty() && summary.unsteady.is_empty();
+        if !is_complete || summary.imported || newest.path.join(DAMAGED).exists() {
             return None;
         }
-        let base = Base::unproven(&live.data(), live.manifest().ok()?)?;
+        if plan::written_since(&self.walk.found, summary.taken_at) {
+            return None;
+        }
+        let base = Base::unproven(&newest.data(), newest.manifest().ok()?)?;
         let unchanged = self.plan_by(&self.walk.found, Some(&base)).unchanged;
-        (unchanged && base.is_whole()).then(|| found(live))
+        (unchanged && base.is_whole()).then(|| found(newest))
     }
 
     fn floor(&self, plan: &Plan) -> u64 {
@@ -301,10 +329,11 @@ impl<'a> Taking<'a> {
         )
     }
 
-    fn limits(&self, plan: &Plan) -> Limits {
+    fn limits(&self, plan: &Plan) -> Limits<'a> {
         Limits {
             until: self.request.until,
             keep_free_bytes: self.floor(plan),
+            progress: Some(self.request.progress),
         }
     }
 
@@ -337,7 +366,10 @@ impl<'a> Taking<'a> {
     /// Captures again, while nothing moves, what has changed since the early capture; the rest is that one's.
     fn under_freeze(&mut self, early: &Early, until: Instant) -> Result<Captured> {
         self.taken_at = Timestamp::now();
-        self.walk = self.root.walk_data(&self.exclude);
+        let longest = self
+            .vault
+            .longest_path_bytes(&self.name, &self.request.guard.name);
+        self.walk = walk(&self.root, &self.exclude, longest);
         let staged = early.staging.path().join("snapshot");
         Vault::make_folder(&staged)?;
         let plan = self.plan_by(&self.walk.found, Some(&early.base));
@@ -394,6 +426,11 @@ impl<'a> Taking<'a> {
         for (path, e) in std::mem::take(&mut self.walk.unreadable) {
             captured.gaps.push((path, format!("cannot be listed: {e}")));
         }
+        for path in std::mem::take(&mut self.walk.too_long) {
+            let length = path.as_os_str().len();
+            let why = format!("its path is too long for a place in the vault ({length} bytes)");
+            captured.gaps.push((path, why));
+        }
         captured.frozen = captured.frozen.max(frozen);
         let verified = std::mem::take(&mut captured.verified);
         let size = Staged {
@@ -401,11 +438,11 @@ impl<'a> Taking<'a> {
             entries: captured.entries.len(),
         };
         let guard = &self.request.guard.name;
-        let sequence = self.vault.highest_sequence(guard)? + 1;
+        let sequence = self.name.sequence;
         let name = SnapshotName::new(sequence, self.taken_at, self.request.reason);
         let manifest = self.manifest(sequence, captured);
         let told = |e| tell_full_disk(e, self.vault);
-        stage_json(&staged.join("manifest.json"), &manifest).map_err(told)?;
+        stage(&staged.join("manifest.json"), &manifest.text()?).map_err(told)?;
         let path = self.vault.guard_folder(guard).join(name.to_string());
         publish(staged, &path, size).map_err(told)?;
         let snapshot = Snapshot::open(name, path.clone())?.ok_or_else(|| Error::CouldNot {
@@ -479,6 +516,13 @@ impl<'a> Taking<'a> {
     }
 }
 
+/// Lists the data, and sets apart what has a longer path than a snapshot can hold.
+fn walk(root: &Root, exclude: &Exclude, longest_bytes: usize) -> Walk {
+    let mut walk = root.walk_data(exclude);
+    walk.set_apart_longer_than(longest_bytes);
+    walk
+}
+
 /// Returns a file of a guard's data that this process may not read, though it could inside the container's user
 /// namespace; `None` if there is none.
 ///
@@ -535,3 +579,7 @@ fn tell_full_disk(error: Error, vault: &Vault) -> Error {
 fn milliseconds(duration: Duration) -> u64 {
     u64::try_from(duration.as_millis()).unwrap_or(u64::MAX)
 }
+
+#[cfg(test)]
+#[path = "take_tests.rs"]
+mod tests;

@@ -113,6 +113,7 @@ impl Bench {
             invocation: None,
             known: Known::default(),
             cgroups: None,
+            progress: &Silent,
         }
     }
 

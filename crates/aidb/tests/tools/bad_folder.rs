@@ -190,3 +190,40 @@ fn a_vault_that_may_not_be_entered_keeps_no_healthy_container_down() {
     assert!(!status.stdout.contains("snapshot.none-proven"), "{status}");
     assert!(!status.stdout.contains("never"), "{status}");
 }
+
+/// Ten thousand lines would hide all else in the journal.
+#[test]
+fn of_many_files_that_may_not_be_read_five_are_named_and_the_rest_is_counted() {
+    let stack = kept();
+    for n in 0..8 {
+        let path = stack.data().join(format!("uploads/secret-{n}"));
+        std::fs::write(&path, "secret").unwrap();
+        std::fs::set_permissions(&path, PermissionsExt::from_mode(0o000)).unwrap();
+    }
+    let stack = stack.as_plain_user();
+    insta::assert_snapshot!(stack.run("aidb take --reason stop --unproven open-webui"), @"
+    kept open-webui/000002-TIME-stop  5 files, 632 KiB, SIZE written, not proven yet, in TIME
+    --- stderr
+    warn  `uploads/secret-0` is not in it: cannot be read: Permission denied (os error 13)
+    warn  `uploads/secret-1` is not in it: cannot be read: Permission denied (os error 13)
+    warn  `uploads/secret-2` is not in it: cannot be read: Permission denied (os error 13)
+    warn  `uploads/secret-3` is not in it: cannot be read: Permission denied (os error 13)
+    warn  `uploads/secret-4` is not in it: cannot be read: Permission denied (os error 13)
+    warn  and 3 more: not in it
+    --- status 3
+    ");
+    insta::assert_snapshot!(stack.run("aidb prove"), @"
+    refused open-webui/000002-TIME-stop
+    hold  open-webui  `uploads/secret-0` could not be kept: cannot be read: Permission denied (os error 13)  [store.unreadable]
+    hold  open-webui  `uploads/secret-1` could not be kept: cannot be read: Permission denied (os error 13)  [store.unreadable]
+    hold  open-webui  `uploads/secret-2` could not be kept: cannot be read: Permission denied (os error 13)  [store.unreadable]
+    hold  open-webui  `uploads/secret-3` could not be kept: cannot be read: Permission denied (os error 13)  [store.unreadable]
+    hold  open-webui  `uploads/secret-4` could not be kept: cannot be read: Permission denied (os error 13)  [store.unreadable]
+    hold  open-webui  and 3 more could not be kept  [store.unreadable]
+    --- status 1
+    ");
+    let show = stack.run("aidb show open-webui/2").with(0);
+    assert_eq!(show.stdout.matches("not in it: ").count(), 8, "{show}");
+    let show = stack.run("aidb show open-webui/2 --json").json();
+    assert_eq!(show["snapshots"][0]["gaps"].as_array().unwrap().len(), 8);
+}

@@ -93,6 +93,37 @@ fn takes_on_a_disk_that_gets_full_drop_the_oldest_and_keep_the_newest_proven() {
     ");
 }
 
+/// Where snapshots take the last space, the oldest go; programs read of it what people do.
+#[test]
+fn snapshots_that_go_for_lack_of_space_are_a_finding() {
+    let stack = with(SMALL);
+    std::fs::create_dir(stack.vault()).unwrap();
+    let script = r#"
+        mount -t tmpfs -o size=6m vault "$VAULT" || exit 100
+        for n in 1 2 3 4 5 6 7 8 9; do
+            head -c 786432 /dev/urandom > "$DATA/uploads/large"
+            aidb take --json > told || echo "take $n: $?"
+            if grep -q space.low told; then
+                grep -oE '"(id|severity|verdict)": "(space|warn).*"' told
+                break
+            fi
+        done
+        aidb verify -q; echo "verify: $?"
+    "#;
+    let Some(ran) = alone(&stack, script) else {
+        return;
+    };
+    insta::assert_snapshot!(ran, @r#"
+    "verdict": "warn"
+    "id": "space.low"
+    "severity": "warn"
+    verify: 0
+    --- stderr
+    warn  too little space was free: dropped open-webui/000001-TIME-manual [space.low]
+    --- status 0
+    "#);
+}
+
 /// A private copy needs room. Where the vault's disk has none, the state folder's may; where neither has, the bytes are
 /// read as they lie, and that is said.
 #[test]

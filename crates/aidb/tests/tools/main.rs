@@ -25,6 +25,7 @@ mod monitor;
 mod next_steps;
 mod odd_files;
 mod originals;
+mod remote_vault;
 mod renamed;
 mod rescued;
 mod restored;
