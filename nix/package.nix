@@ -53,11 +53,6 @@ rustPlatform.buildRustPackage {
   inherit doCheck;
   # What the tests build is thrown away: nothing of it need be small or fast.
   buildType = if doCheck then "debug" else "release";
-  # Nix lets no builder set the setgid bit, which these give to a folder to see it come back. `cargo test` runs them.
-  checkFlags = lib.optionals doCheck [
-    "--skip=vault::restore::tests::a_tree_with_everything_comes_back_as_it_was_and_undo_brings_the_other_one_back"
-    "--skip=vault::restore::tests::the_files_can_go_elsewhere_where_nothing_is_and_nothing_else_is_touched"
-  ];
 
   nativeBuildInputs = [ installShellFiles ];
 

@@ -103,27 +103,7 @@ pub fn list(common: &Common, args: &ListArgs, ui: &mut Ui) -> anyhow::Result<Ver
             images.push(head.map(|h| h.summary.pairing).unwrap_or_default());
         }
     }
-    let mut digests: BTreeMap<Option<&str>, BTreeSet<Option<&str>>> = BTreeMap::new();
-    for image in &images {
-        let of_name = digests.entry(image.image.as_deref()).or_default();
-        of_name.insert(image.image_digest.as_deref());
-    }
-    for (row, image) in rows.iter_mut().skip(1).zip(&images) {
-        let is_ambiguous = digests[&image.image.as_deref()].len() > 1;
-        if let Some(last) = row.last_mut() {
-            *last = plain(&told_image(image, is_ambiguous));
-        }
-    }
-    // Where nothing is known of any image, there is nothing to tell.
-    if rows
-        .iter()
-        .skip(1)
-        .all(|row| row.last().is_none_or(String::is_empty))
-    {
-        for row in &mut rows {
-            row.pop();
-        }
-    }
+    fill_in_images(&mut rows, &images);
     if ui.is_json() {
         ui.document(&json!({ "schema": 1, "tool": "aidb-snapshot", "verdict": Verdict::Pass, "snapshots": documents,
             "rescues": rescues::documents(&stack, &names) }));
@@ -138,6 +118,31 @@ pub fn list(common: &Common, args: &ListArgs, ui: &mut Ui) -> anyhow::Result<Ver
     rescues::list(&stack, &names, now, ui);
     crate::undo::list_put_asides(&stack, &names, ui);
     Ok(Verdict::Pass)
+}
+
+/// Fills in the last column, the images; where nothing is known of any, takes it away.
+fn fill_in_images(rows: &mut [Vec<String>], images: &[Pairing]) {
+    let mut digests: BTreeMap<Option<&str>, BTreeSet<Option<&str>>> = BTreeMap::new();
+    for image in images {
+        let of_name = digests.entry(image.image.as_deref()).or_default();
+        of_name.insert(image.image_digest.as_deref());
+    }
+    for (row, image) in rows.iter_mut().skip(1).zip(images) {
+        let is_ambiguous = digests[&image.image.as_deref()].len() > 1;
+        if let Some(last) = row.last_mut() {
+            *last = plain(&told_image(image, is_ambiguous));
+        }
+    }
+    // Where nothing is known of any image, there is nothing to tell.
+    if rows
+        .iter()
+        .skip(1)
+        .all(|row| row.last().is_none_or(String::is_empty))
+    {
+        for row in rows {
+            row.pop();
+        }
+    }
 }
 
 /// Returns the last part of an image's name, with its tag; where an update gave the name to another image, with the

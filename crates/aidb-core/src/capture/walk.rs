@@ -318,7 +318,7 @@ mod tests {
         assert!(walk.found.len() >= 19, "{}", walk.found.len());
         assert_eq!(walk.unreadable.len(), 1);
         walk.set_apart_longer_than(1000);
-        let (kept, top) = (vec![name.as_str(); 4].join("/"), vec![name.as_str(); 5]);
+        let (kept, top) = ([name.as_str(); 4].join("/"), [name.as_str(); 5]);
         assert_eq!(walk.found.last().unwrap().path, Path::new(&kept));
         assert_eq!(walk.too_long, [Path::new(&top.join("/"))]);
         assert!(walk.unreadable.is_empty());

@@ -199,7 +199,7 @@ fn processes(container: &Container, pid: u32) -> Vec<u32> {
 
 /// Leaves out the logs and journals of databases that are named themselves.
 #[must_use]
-pub fn without_companions(open: BTreeSet<PathBuf>) -> Vec<PathBuf> {
+pub fn without_companions(open: &BTreeSet<PathBuf>) -> Vec<PathBuf> {
     let is_companion = |path: &PathBuf| {
         let name = path.to_string_lossy();
         let main = COMPANIONS.iter().find_map(|s| name.strip_suffix(s));
@@ -359,7 +359,7 @@ mod tests {
     #[test]
     fn a_database_that_is_open_is_named_once() {
         let open = ["/a.db", "/a.db-shm", "/a.db-wal", "/b.db-wal", "/run.log"];
-        let named = without_companions(open.map(PathBuf::from).into());
+        let named = without_companions(&open.map(PathBuf::from).into());
         assert_eq!(named, ["/a.db", "/b.db-wal", "/run.log"].map(PathBuf::from));
     }
 

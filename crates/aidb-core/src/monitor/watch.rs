@@ -292,7 +292,7 @@ fn layer(stack: &Stack, guard: &Guard, container: &Container) -> Layer {
             ..Layer::default()
         },
     };
-    layer.open = without_companions(open_in_layer(container));
+    layer.open = without_companions(&open_in_layer(container));
     let open = layer.open.iter().filter(|f| is_named_like_a_database(f));
     layer.databases.extend(open.cloned());
     layer.databases.sort();

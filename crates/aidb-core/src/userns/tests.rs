@@ -25,6 +25,14 @@ fn as_ordinary_user(ranges: &str, role: &str, folder: &Path) -> Option<Output> {
         );
         return None;
     }
+    // A builder's own temporary folder is closed to everybody else.
+    if !is_open_to_others(folder.parent().unwrap()) {
+        left_out(
+            "the user namespace of rootless containers",
+            "needs a temporary folder that other users can reach",
+        );
+        return None;
+    }
     std::fs::write(
         folder.join("passwd"),
         format!("root:x:0:0::/root:/bin/sh\ncarol:x:{UID}:{UID}::/:/bin/sh\n"),
@@ -54,6 +62,12 @@ fn as_ordinary_user(ranges: &str, role: &str, folder: &Path) -> Option<Output> {
         .output()
         .unwrap();
     Some(output)
+}
+
+fn is_open_to_others(folder: &Path) -> bool {
+    folder.ancestors().all(|above| {
+        std::fs::metadata(above).is_ok_and(|found| found.permissions().mode() & 0o001 != 0)
+    })
 }
 
 fn on_path(program: &str) -> bool {

@@ -26,7 +26,7 @@ pub fn older_of_same_stop(vault: &Vault, good: &Snapshot) -> Result<Vec<Snapshot
     names.retain(|name| *name < good.name);
     for name in names.into_iter().rev().take(MOST_OLDER) {
         let older = vault.open(guard, &name)?;
-        if !older.is_some_and(|o| o.summary.invocation == *invocation) {
+        if older.is_none_or(|o| o.summary.invocation != *invocation) {
             continue;
         }
         let staging = Staging::new(vault, &format!("replace-{guard}"))?;

@@ -39,13 +39,21 @@ pub fn fill_with_everything(data: &Path) {
     if fsetxattr(&noted, "user.note", b"\0seen", XattrFlags::empty()).is_err() {
         eprintln!("SKIPPED: this filesystem has no user attributes");
     }
+    let set_mode = |path: &str, mode| {
+        std::fs::set_permissions(data.join(path), PermissionsExt::from_mode(mode))
+    };
     for (path, mode) in [
         ("webui.db", 0o640),
         ("read-only/file", 0o400),
         ("read-only", 0o555),
-        ("empty/empty", 0o2711),
+        ("empty/empty", 0o711),
     ] {
-        std::fs::set_permissions(data.join(path), PermissionsExt::from_mode(mode)).unwrap();
+        set_mode(path, mode).unwrap();
+    }
+    if let Err(e) = set_mode("empty/empty", 0o2711) {
+        // Nix lets no builder set it.
+        assert_eq!(e.kind(), std::io::ErrorKind::PermissionDenied);
+        eprintln!("SKIPPED: nobody may set the setgid bit here");
     }
     set_time(&data.join("webui.db"), 1_000_000_000_123_456_789);
     set_time(&data.join("sparse"), -1_500_000_000);
