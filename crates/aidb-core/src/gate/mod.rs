@@ -104,6 +104,18 @@ pub fn pass(stack: &mut Stack, request: &Request) -> Outcome {
         left_by_earlier_boot(stack, request.deadline)
     };
     let mut passages = passages(stack, request, &mut notes);
+    // The layer goes with the container; what is on a volume does not. It is kept before anything is judged, because what
+    // lies in it tells what the data folder should hold.
+    for passage in passages.iter().filter(|p| p.keep.is_some()) {
+        let guard = &passage.guard;
+        let is_done = rescued.iter().any(|(g, _)| g.container == guard.container);
+        if is_done || request.dry_run {
+            continue;
+        }
+        let how = how_to_rescue(left() / 2);
+        let outcome = rescue::rescue(&stack.settings, &stack.environment, guard, &how);
+        rescued.push((guard.clone(), outcome));
+    }
     let must_keep = passages.iter().any(|p| p.keep.is_some());
     for passage in &mut passages {
         // Looking leaves time to keep.
@@ -116,13 +128,6 @@ pub fn pass(stack: &mut Stack, request: &Request) -> Outcome {
     // What a refused switch leaves running loses nothing.
     if !refuses && !request.dry_run {
         for passage in passages.iter_mut().filter(|p| p.keep.is_some()) {
-            // The layer goes with the container; what is on a volume does not.
-            let guard = passage.guard.clone();
-            if !rescued.iter().any(|(g, _)| g.container == guard.container) {
-                let how = how_to_rescue(left());
-                let outcome = rescue::rescue(&stack.settings, &stack.environment, &guard, &how);
-                rescued.push((guard, outcome));
-            }
             let kept = keep(stack, request, passage, left());
             passage.kept = Some(kept);
         }

@@ -1,5 +1,6 @@
 //! Judging a container from outside: does it run as it should, does it see the guarded folder, what goes with it?
 
+use std::collections::BTreeSet;
 use std::path::PathBuf;
 
 use jiff::{SignedDuration, Timestamp};
@@ -137,12 +138,8 @@ fn crash_loop(guard: &Guard, facts: &Facts, now: Timestamp) -> Option<Finding> {
     if failures.len() < many {
         return None;
     }
-    let statuses: Vec<String> = failures
-        .iter()
-        .rev()
-        .filter_map(|run| run.exit_status)
-        .map(|s| s.to_string())
-        .collect();
+    let statuses: BTreeSet<i32> = failures.iter().filter_map(|run| run.exit_status).collect();
+    let statuses: Vec<String> = statuses.iter().map(ToString::to_string).collect();
     let statuses = if statuses.is_empty() {
         String::new()
     } else {

@@ -16,7 +16,7 @@ use crate::capture::freeze::Freezer;
 use crate::capture::pin::{same_state, sidecar};
 use crate::capture::tree::{ctime_ns, mtime_ns, remove_if_there, xattrs};
 use crate::capture::walk::{Found, Root};
-use crate::error::{IoContext, Result};
+use crate::error::{Error, IoContext, Result};
 use crate::userns::IdMap;
 use crate::vault::manifest::{Entry, Gap, How, Kind, RelPath, Source, Xattr};
 
@@ -143,12 +143,14 @@ impl Copy<'_> {
             let patience = left.min(Duration::from_secs(2));
             let parts = match database(self.root, &found.path, &path, patience) {
                 Ok(captured) => captured.files,
+                // Written to without a pause: no attempt found it as it had been a moment before.
+                Err(e) if matches!(e, Error::Busy { .. }) && self.freezer.is_some() => Vec::new(),
                 Err(e) => {
                     self.gap(&found.path, &crate::look::scan::told(&e));
                     return Ok(());
                 }
             };
-            let stood_still = before == self.states(&found.path);
+            let stood_still = !parts.is_empty() && before == self.states(&found.path);
             if !stood_still && attempt < ATTEMPTS && Instant::now() < self.until {
                 for part in &parts {
                     let copy = sidecar(&path, part.suffix);
@@ -160,6 +162,9 @@ impl Copy<'_> {
                 parts
             } else if let Some(parts) = self.frozen(found, &path)? {
                 parts
+            } else if parts.is_empty() {
+                self.gap(&found.path, "it is written to without a pause");
+                return Ok(());
             } else {
                 self.out.unsteady.push(found.path.clone().into());
                 parts
