@@ -9,7 +9,7 @@ pub mod older;
 use std::path::PathBuf;
 
 use crate::guard::Guard;
-use crate::ledger::Ledger;
+use crate::ledger::{Ending, Ledger};
 use crate::podman::Storage;
 use crate::settings::Environment;
 use crate::vault::manifest::Pairing;
@@ -18,6 +18,8 @@ use crate::vault::manifest::Pairing;
 #[must_use]
 pub fn of(guard: &Guard, environment: &Environment, ledger: Option<&Ledger>) -> Pairing {
     let generation = generation(environment);
+    let last = ledger.and_then(|l| l.latest_incarnation(&guard.container).ok().flatten());
+    let failed = last.as_ref().and_then(|l| l.ending) == Some(Ending::Failed);
     let storage = Storage::of(environment);
     let stored = storage.container(&guard.container).ok().flatten();
     if let Some(stored) = stored {
@@ -26,9 +28,9 @@ pub fn of(guard: &Guard, environment: &Environment, ledger: Option<&Ledger>) -> 
             image: stored.image_name,
             container_id: Some(stored.id),
             generation,
+            failed,
         };
     }
-    let last = ledger.and_then(|l| l.latest_incarnation(&guard.container).ok().flatten());
     let (image, image_digest, container_id) = last.map_or_else(Default::default, |l| {
         (l.image, l.image_digest, l.container_id)
     });
@@ -37,6 +39,7 @@ pub fn of(guard: &Guard, environment: &Environment, ledger: Option<&Ledger>) -> 
         image_digest,
         container_id,
         generation,
+        failed,
     }
 }
 
@@ -59,7 +62,7 @@ mod tests {
 
     use super::*;
     use crate::guard::Policy;
-    use crate::ledger::{Run, Running};
+    use crate::ledger::{Left, Run, Running};
     use crate::vault::Vault;
 
     fn guard(home: &Path) -> Guard {
@@ -117,6 +120,18 @@ mod tests {
         ledger.note_running("web", &running, "b", now).unwrap();
         let gone = of(&guard, &environment, Some(&ledger));
         assert_eq!(gone.image_digest.as_deref(), Some("sha256:11"));
+        assert!(!gone.failed);
+        // An image that cannot live on the data ends by a failure, and is no word about who can.
+        let left = Left {
+            result: Some("exit-code".into()),
+            exit_code: Some("exited".into()),
+            exit_status: Some("1".into()),
+        };
+        ledger.note_end("web", &run, &left, now).unwrap();
+        assert!(of(&guard, &environment, Some(&ledger)).failed);
+        ledger.announce_start("web", &run, now).unwrap();
+        assert!(!of(&guard, &environment, Some(&ledger)).failed);
+        ledger.note_running("web", &running, "b", now).unwrap();
         assert_eq!(gone.generation, generation);
 
         // As Podman 5.4 wrote it.
@@ -143,6 +158,7 @@ mod tests {
                 image_digest: Some("sha256:22".into()),
                 container_id: Some("bb".into()),
                 generation,
+                failed: false,
             }
         );
     }

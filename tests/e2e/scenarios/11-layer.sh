@@ -14,8 +14,8 @@ d = sqlite3.connect(\"/app/busy.db\", isolation_level=None)
 d.executescript(\"pragma synchronous=off; create table t(x)\")
 while True: d.execute(\"insert into t values (randomblob(3000))\")'"
 eventually 60 'it is written to' 'podman exec open-webui ls /app/busy.db'
-expect 'it is kept while the container stands still' "aidb rescue --json open-webui > rescued; jq -e '.rescues[0] | .frozen_ms > 0 and .unsteady == []' rescued"
-expect 'whole, as of one instant' "mkdir busy && find .local/share/aidb-vault/open-webui/rescue -name 'busy.db*' -exec cp {} busy/ \; && sqlite3 busy/busy.db 'pragma integrity_check' | grep -x ok"
+eventually 60 'it is kept while the container stands still' "aidb rescue --json open-webui > rescued; jq -e '.rescues[0] | .frozen_ms > 0 and .unsteady == [] and .gaps == []' rescued"
+expect 'whole, as of one instant' "mkdir busy && cp .local/share/aidb-vault/\$(jq -r '.rescues[0].id' rescued)/data/app/busy.db* busy/ && chmod 600 busy/* && sqlite3 busy/busy.db 'pragma integrity_check' | grep -x ok"
 as_alice "systemctl --user stop $webui"
 never 'the container is gone' 'podman container exists open-webui'
 expect 'the file is in the vault' "find .local/share/aidb-vault/open-webui/rescue -name mine.txt | xargs grep 'written outside'"

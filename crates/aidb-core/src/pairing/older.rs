@@ -4,6 +4,7 @@
 //! snapshot comes back. An image is told from others by its digest, because an update gives its name to another one; where a
 //! digest is not known, by its name. All of it is read from files: Podman is not called.
 
+use std::collections::{HashMap, HashSet};
 use std::path::Path;
 
 use jiff::Timestamp;
@@ -181,6 +182,9 @@ fn pairs(stack: &Stack, guard: &Guard, store: &str) -> impl Iterator<Item = Pair
         let proof = s.proof.as_ref()?;
         let of_store = proof.stores.iter().find(|p| p.name == store)?;
         let pairing = &s.summary.pairing;
+        if pairing.failed {
+            return None;
+        }
         Some(Pair {
             id: s.id(),
             taken_at: s.summary.taken_at,
@@ -206,8 +210,8 @@ struct Evidence {
 /// Returns why an image is older than the data's revision, if it is known to be. Pairs come with the newest first, and no
 /// more of them are asked for than are needed.
 ///
-/// It is if it ran on other revisions only, and before the data's revision was first seen; one that never ran here is
-/// if its version is lower than that of every image that ran on the data's revision.
+/// It is if it ran on other revisions only, all of which were first seen before the data's; one that never ran here is if its
+/// version is lower than that of every image that ran on the data's revision.
 fn judged(
     image: &Known,
     now: &[String],
@@ -216,40 +220,50 @@ fn judged(
     if now.is_empty() {
         return None;
     }
-    // The oldest that holds the data's revision, and the newest that the image ran on, of those that were asked.
+    let mut age = 0;
+    // How old each revision is, as the oldest snapshot of it tells.
+    let mut first_seen: HashMap<Vec<String>, usize> = HashMap::new();
     let (mut first, mut last): (Option<Pair>, Option<Pair>) = (None, None);
+    let mut mine: HashSet<Vec<String>> = HashSet::new();
     let mut is_lower = true;
     for pair in newest_first {
+        age += 1;
+        first_seen.insert(pair.revision.clone(), age);
         let is_mine = pair.image.is(image);
-        match (pair.revision == now, is_mine) {
-            (true, true) => return None,
-            // The data's revision is older than the last run of this image.
-            (true, false) if last.is_some() => return None,
-            (false, true) if first.is_none() => return None,
-            (true, false) => {
-                is_lower &= is_lower_version(&image.name, &pair.image.name);
-                first = Some(pair);
+        if pair.revision == now {
+            if is_mine {
+                return None;
             }
-            (false, true) => last = last.or(Some(pair)),
-            (false, false) => {}
+            is_lower &= is_lower_version(&image.name, &pair.image.name);
+            first = Some(pair);
+        } else if is_mine {
+            mine.insert(pair.revision.clone());
+            last = last.or(Some(pair));
         }
     }
     let first = first?;
+    // A revision that came later is no older one, whatever ran on it.
+    if mine
+        .iter()
+        .any(|revision| first_seen[revision] < first_seen[now])
+    {
+        return None;
+    }
     let since = format!(
         "the data has revision `{}`, first kept on {} with {}",
         now.join(", "),
         first.taken_at.strftime("%Y-%m-%d %H:%M UTC"),
         first.image.told(image)
     );
-    let mine = image.told(&first.image);
+    let this = image.told(&first.image);
     if let Some(last) = last {
         return Some(Evidence {
-            told: format!("{since}; {mine} last ran on `{}`", last.revision.join(", ")),
+            told: format!("{since}; {this} last ran on `{}`", last.revision.join(", ")),
             paired: Some(last.id),
         });
     }
     is_lower.then(|| Evidence {
-        told: format!("{since}; {mine} is a lower version"),
+        told: format!("{since}; {this} is a lower version"),
         paired: None,
     })
 }
@@ -353,13 +367,21 @@ mod tests {
         ] {
             assert_eq!(told(&known, "bbb", &history), None, "{why}");
         }
-        // Rolled back and updated again: the last word is that of the newest run.
+        // Rolled back with its data, and updated again: nothing of that makes it any newer.
         let again = [
             history[0].clone(),
             history[1].clone(),
             pair(3, image("main", Some("11")), "aaa"),
+            pair(4, image("main", Some("22")), "bbb"),
         ];
-        assert_eq!(told(&image("main", Some("11")), "bbb", &again), None);
+        let back = told(&image("main", Some("11")), "bbb", &again).unwrap();
+        assert_eq!(back.paired.as_deref(), Some("webui/3"));
+        // What ran on a newer revision is at least as new, though the data went back since.
+        let restored = [
+            history[1].clone(),
+            pair(3, image("main", Some("33")), "ccc"),
+        ];
+        assert_eq!(told(&image("main", Some("33")), "bbb", &restored), None);
     }
 
     #[test]

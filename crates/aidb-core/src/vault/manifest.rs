@@ -146,6 +146,9 @@ pub struct Pairing {
     pub container_id: Option<String>,
     /// The Home Manager generation.
     pub generation: Option<PathBuf>,
+    /// Whether the run had failed: that the image lives on this data is not said then.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub failed: bool,
 }
 
 impl Pairing {
