@@ -390,7 +390,7 @@ fn on_failure_says_which_guard_why_and_what_to_do() {
     let _ = world.stack.run("aidb restore open-webui").with(0);
     assert_eq!(
         world.look(),
-        ["opened unit.failed", "ended sqlite.empty-file"]
+        ["ended sqlite.empty-file", "opened unit.failed"]
     );
     world.unit = "active";
     assert_eq!(world.look(), ["ended unit.failed", "ended unit.failed"]);
