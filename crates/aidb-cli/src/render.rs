@@ -37,7 +37,8 @@ pub fn findings(ui: &Ui, findings: &[Finding]) -> Vec<Value> {
                 "path": f.path,
                 "what": f.what,
                 "evidence": f.evidence,
-                "next": f.next.iter().map(|s| ui.command(&s.arguments)).collect::<Vec<_>>(),
+                "next": f.next.iter().filter(|s| s.is_command()).map(|s| ui.command(&s.arguments))
+                    .collect::<Vec<_>>(),
             })
         })
         .collect()
@@ -90,12 +91,17 @@ pub fn print_finding(ui: &Ui, guard: &str, finding: &Finding) {
     if let Some(evidence) = &finding.evidence {
         ui.line(format!("      {}", plain(evidence)));
     }
-    for Step { purpose, arguments } in &finding.next {
-        ui.line(format!(
-            "      {:<22} {}",
-            format!("{purpose}:"),
-            ui.command(arguments)
-        ));
+    for step in &finding.next {
+        let Step { purpose, arguments } = step;
+        ui.line(if step.is_command() {
+            format!(
+                "      {:<22} {}",
+                format!("{purpose}:"),
+                ui.command(arguments)
+            )
+        } else {
+            format!("      {}", plain(purpose))
+        });
     }
 }
 

@@ -3,14 +3,13 @@
 use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
-use jiff::{SignedDuration, Timestamp};
+use jiff::Timestamp;
 
 use crate::capture::Root;
-use crate::error::{Error, Result};
+use crate::error::Error;
 use crate::guard::{Damaged, Guard, Uninitialised};
-use crate::heal;
+use crate::heal::{self, Healed, is_damaged};
 use crate::judge::{self, Finding, FindingId, Occasion, Severity};
-use crate::ledger;
 use crate::look::application::Terms;
 use crate::look::observation::{Database, GuardObservation, Place, StoreObservation};
 use crate::look::scan::{self, told};
@@ -35,7 +34,7 @@ pub struct How {
 }
 
 /// How long a start waits for whoever holds the guard before it heals.
-const PATIENCE: Duration = Duration::from_secs(10);
+pub(crate) const PATIENCE: Duration = Duration::from_secs(10);
 
 /// Checks one guard.
 pub fn check(stack: &mut Stack, guard: &Guard, how: How) -> GuardReport {
@@ -50,13 +49,13 @@ pub fn check(stack: &mut Stack, guard: &Guard, how: How) -> GuardReport {
         && is_damaged(&findings)
         && guard.policy.damaged == Damaged::Restore
     {
-        match restore_newest(stack, guard) {
+        match heal::restore_newest(stack, guard) {
             Ok(Healed::Restored(done)) => {
                 healed.push(done);
                 memory = stack.memory(guard);
                 (seen, findings) = look_and_judge(stack, guard, how, &memory);
             }
-            Ok(Healed::Braked(why)) => add_evidence(&mut findings, &why),
+            Ok(Healed::Braked(why)) => heal::add_evidence(&mut findings, &why),
             Err(e) => {
                 let what = format!(
                     "the newest proven snapshot could not be restored: {}",
@@ -97,10 +96,13 @@ pub(crate) fn remember(
         let mut stores = seen.stores.iter();
         stores.any(|s| s.name == name && s.checked == Checked::Standing)
     };
-    let news = healthy(seen, findings)
-        .into_iter()
-        .filter(|(name, _)| !stands(name));
+    let healthy = healthy(seen, findings);
+    let is_found = !healthy.is_empty();
+    let news = healthy.into_iter().filter(|(name, _)| !stands(name));
     stack.remember(guard, news);
+    if is_found {
+        stack.note_found(guard);
+    }
 }
 
 /// Returns what a report says of each store.
@@ -177,106 +179,6 @@ pub(crate) fn unfinished_restore(
         }
         Err(e) => held(&e),
     })
-}
-
-/// What the policy for damage speaks of.
-const DAMAGE: [FindingId; 12] = [
-    FindingId::SqliteNotSqlite,
-    FindingId::SqliteTruncated,
-    FindingId::SqliteDamaged,
-    FindingId::SqliteIndexDisagrees,
-    FindingId::SqliteWalForeign,
-    FindingId::SqliteJournalForeign,
-    FindingId::ChromaIndexMissing,
-    FindingId::ChromaIndexTruncated,
-    FindingId::OllamaNoManifests,
-    FindingId::QdrantSegmentBad,
-    FindingId::QdrantJsonBad,
-    FindingId::QdrantWalBad,
-];
-
-fn is_damaged(findings: &[Finding]) -> bool {
-    findings
-        .iter()
-        .any(|f| f.severity == Severity::Hold && DAMAGE.contains(&f.id))
-}
-
-/// For how long after a restore by policy there is no other: a disk that goes on damaging would fill up with what was
-/// put aside, and nobody would look at it.
-const BRAKE: SignedDuration = SignedDuration::from_hours(24);
-
-/// What came of the policy to restore.
-enum Healed {
-    Restored(Finding),
-    /// It was not done, and why.
-    Braked(String),
-}
-
-/// Returns why the policy does not restore once more.
-fn brake(stack: &mut Stack, guard: &Guard) -> Option<String> {
-    let events = match stack.ledger().and_then(|ledger| ledger.events(&guard.name)) {
-        Ok(events) => events,
-        Err(e) => {
-            let why = told(&e);
-            return Some(format!(
-                "not restored by policy: whether that was done lately cannot be found out: {why}"
-            ));
-        }
-    };
-    let is_by_policy = |e: &&ledger::Event| e.kind == "restore" && e.detail.ends_with(BY_POLICY);
-    let last = events.iter().rev().find(is_by_policy)?;
-    let age = Timestamp::now().duration_since(last.at);
-    (age < BRAKE).then(|| {
-        format!(
-            "not restored by policy once more: that was done on {}, and it is damaged again; look at the disk",
-            last.at.strftime("%Y-%m-%d %H:%M UTC")
-        )
-    })
-}
-
-/// How the ledger tells a restore by policy.
-const BY_POLICY: &str = ", by policy";
-
-/// Adds to what is said of the damage.
-fn add_evidence(findings: &mut [Finding], why: &str) {
-    let of_damage = |f: &&mut Finding| f.severity == Severity::Hold && DAMAGE.contains(&f.id);
-    if let Some(finding) = findings.iter_mut().find(of_damage) {
-        let evidence = finding.evidence.take().map(|e| format!("{e}; "));
-        finding.evidence = Some(evidence.unwrap_or_default() + why);
-    }
-}
-
-/// Restores by policy: what is damaged is put aside, never deleted.
-fn restore_newest(stack: &mut Stack, guard: &Guard) -> Result<Healed> {
-    if let Some(why) = brake(stack, guard) {
-        return Ok(Healed::Braked(why));
-    }
-    let lock = Lock::guard(&stack.vault, &guard.name, Mode::Exclusive, PATIENCE)?;
-    let snapshot = stack.snapshot(&guard.name)?;
-    let options = restore::Options {
-        btrfs: stack.btrfs(),
-        ..restore::Options::default()
-    };
-    let restored = restore::restore(&stack.vault, guard, &snapshot, &options)?;
-    drop(lock);
-    if let Ok(ledger) = stack.ledger() {
-        let _ = ledger.note_replaced(
-            &guard.name,
-            "restore",
-            &format!("{}{BY_POLICY}", snapshot.id()),
-        );
-    }
-    let what = format!(
-        "the data was damaged and was restored from `{}`, as the policy says",
-        snapshot.id()
-    );
-    let kept = restored
-        .put_aside
-        .map(|p| format!("what was there is kept: `{}`", p.display()));
-    Ok(Healed::Restored(Finding {
-        evidence: kept,
-        ..Finding::of_guard(FindingId::SqliteDamaged, Severity::Warn, &what)
-    }))
 }
 
 /// Looks at a guard's live folder; what `memory` holds of an earlier look may still stand.

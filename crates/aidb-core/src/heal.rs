@@ -1,14 +1,22 @@
-//! Healing at start: moving a never-initialised database aside. Nothing is deleted.
+//! Healing at start: moving a never-initialised database aside, and what the policy for damage says. Nothing is deleted.
 
 use std::path::{Path, PathBuf};
 
-use jiff::Timestamp;
+use jiff::{SignedDuration, Timestamp};
 use rustix::fs::{OFlags, RenameFlags, renameat_with};
 use rustix::io::Errno;
 
 use crate::capture::Root;
 use crate::capture::pin::sidecar;
+use crate::check::PATIENCE;
 use crate::error::{IoContext, Result};
+use crate::guard::Guard;
+use crate::judge::{Finding, FindingId, Severity};
+use crate::ledger;
+use crate::look::scan::told;
+use crate::stack::Stack;
+use crate::vault::lock::{Lock, Mode};
+use crate::vault::restore;
 
 /// Moves a database and what belongs to it to names beside it: `webui.db` to `webui.db.empty-TIME`, `webui.db-wal` to
 /// `webui.db.empty-TIME-wal`. Returns the new path of the main file.
@@ -52,6 +60,107 @@ pub fn quarantine(root: &Root, relative: &Path, now: Timestamp) -> Result<PathBu
     }
     rustix::fs::fsync(&folder).doing("sync the folder", &folder_path)?;
     Ok(root.path().join(aside))
+}
+
+/// What the policy for damage speaks of.
+const DAMAGE: [FindingId; 12] = [
+    FindingId::SqliteNotSqlite,
+    FindingId::SqliteTruncated,
+    FindingId::SqliteDamaged,
+    FindingId::SqliteIndexDisagrees,
+    FindingId::SqliteWalForeign,
+    FindingId::SqliteJournalForeign,
+    FindingId::ChromaIndexMissing,
+    FindingId::ChromaIndexTruncated,
+    FindingId::OllamaNoManifests,
+    FindingId::QdrantSegmentBad,
+    FindingId::QdrantJsonBad,
+    FindingId::QdrantWalBad,
+];
+
+pub(crate) fn is_damaged(findings: &[Finding]) -> bool {
+    findings
+        .iter()
+        .any(|f| f.severity == Severity::Hold && DAMAGE.contains(&f.id))
+}
+
+/// For how long after a restore by policy there is no other: a disk that goes on damaging would fill up with what was
+/// put aside, and nobody would look at it.
+const BRAKE: SignedDuration = SignedDuration::from_hours(24);
+
+/// What came of the policy to restore.
+pub(crate) enum Healed {
+    /// It was done.
+    Restored(Finding),
+    /// It was not done, and why.
+    Braked(String),
+}
+
+/// Returns why the policy does not restore once more.
+fn brake(stack: &mut Stack, guard: &Guard) -> Option<String> {
+    let events = match stack.ledger().and_then(|ledger| ledger.events(&guard.name)) {
+        Ok(events) => events,
+        Err(e) => {
+            let why = told(&e);
+            return Some(format!(
+                "not restored by policy: whether that was done lately cannot be found out: {why}"
+            ));
+        }
+    };
+    let is_by_policy = |e: &&ledger::Event| e.kind == "restore" && e.detail.ends_with(BY_POLICY);
+    let last = events.iter().rev().find(is_by_policy)?;
+    let age = Timestamp::now().duration_since(last.at);
+    (age < BRAKE).then(|| {
+        format!(
+            "not restored by policy once more: that was done on {}, and it is damaged again; look at the disk",
+            last.at.strftime("%Y-%m-%d %H:%M UTC")
+        )
+    })
+}
+
+/// How the ledger tells a restore by policy.
+const BY_POLICY: &str = ", by policy";
+
+/// Adds to what is said of the damage.
+pub(crate) fn add_evidence(findings: &mut [Finding], why: &str) {
+    let of_damage = |f: &&mut Finding| f.severity == Severity::Hold && DAMAGE.contains(&f.id);
+    if let Some(finding) = findings.iter_mut().find(of_damage) {
+        let evidence = finding.evidence.take().map(|e| format!("{e}; "));
+        finding.evidence = Some(evidence.unwrap_or_default() + why);
+    }
+}
+
+/// Restores by policy: what is damaged is put aside, never deleted.
+pub(crate) fn restore_newest(stack: &mut Stack, guard: &Guard) -> Result<Healed> {
+    if let Some(why) = brake(stack, guard) {
+        return Ok(Healed::Braked(why));
+    }
+    let lock = Lock::guard(&stack.vault, &guard.name, Mode::Exclusive, PATIENCE)?;
+    let snapshot = stack.snapshot(&guard.name)?;
+    let options = restore::Options {
+        btrfs: stack.btrfs(),
+        ..restore::Options::default()
+    };
+    let restored = restore::restore(&stack.vault, guard, &snapshot, &options)?;
+    drop(lock);
+    if let Ok(ledger) = stack.ledger() {
+        let _ = ledger.note_replaced(
+            &guard.name,
+            "restore",
+            &format!("{}{BY_POLICY}", snapshot.id()),
+        );
+    }
+    let what = format!(
+        "the data was damaged and was restored from `{}`, as the policy says",
+        snapshot.id()
+    );
+    let kept = restored
+        .put_aside
+        .map(|p| format!("what was there is kept: `{}`", p.display()));
+    Ok(Healed::Restored(Finding {
+        evidence: kept,
+        ..Finding::of_guard(FindingId::SqliteDamaged, Severity::Warn, &what)
+    }))
 }
 
 #[cfg(test)]

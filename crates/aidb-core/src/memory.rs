@@ -1,6 +1,7 @@
 //! What is known of a store from before: the baseline that drift is judged against.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::path::PathBuf;
 
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
@@ -35,6 +36,9 @@ pub struct Seen {
     /// BLAKE3 of the main file, whatever waited beside it.
     #[serde(default)]
     pub main_blake3: Option<String>,
+    /// Parts of the schema that no check may run.
+    #[serde(default)]
+    pub unsafe_schema: Vec<String>,
 }
 
 impl Seen {
@@ -81,6 +85,9 @@ pub struct LogMark {
     /// Whether it held what the main file did not have yet; `None` if an older version of this program remembered it.
     #[serde(default)]
     pub waits: Option<bool>,
+    /// During which run of the system that was; `None` if it was seen in a snapshot.
+    #[serde(default)]
+    pub boot: Option<String>,
 }
 
 /// A database's main file as of a change counter. Every rollback-mode transaction counts it up, so other bytes under
@@ -155,6 +162,17 @@ impl Baseline {
         self.earlier.clear();
         self.replaced_at = Some(at);
         self.begins_anew = by_restore;
+    }
+
+    /// Returns what may be said against a capture. What was looked at later had counted and written further.
+    #[must_use]
+    pub fn before_capture(&self, taken_at: Timestamp) -> Self {
+        let mut known = self.clone();
+        if taken_at < known.seen_at {
+            known.last.forget_bytes();
+            known.earlier.clear();
+        }
+        known
     }
 
     /// Adds what a capture showed that was proven later. It may be older than what is known.
@@ -243,8 +261,21 @@ pub struct Memory {
     pub rescued: BTreeMap<String, KnownRescue>,
     /// When the system was started, if that is known.
     pub booted_at: Option<Timestamp>,
+    /// Which run of the system this is.
+    pub boot: Option<String>,
+    /// Where its data lay, if its path was changed and it was not found at the new one since.
+    pub former: Option<Former>,
     /// Why nothing may be concluded from the absence of memories, if that is so.
     pub unknown: Option<String>,
+}
+
+/// A data folder that a guard had before.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Former {
+    /// On the host.
+    pub data: PathBuf,
+    /// Whether the folder is still there.
+    pub is_there: bool,
 }
 
 /// A snapshot as findings speak of it.
@@ -278,6 +309,18 @@ impl Memory {
     #[must_use]
     pub fn of(&self, store: &str) -> Option<&Baseline> {
         self.stores.get(store)
+    }
+
+    /// Returns what may be said against a capture that is proven now.
+    #[must_use]
+    pub fn before_capture(&self, taken_at: Timestamp) -> Self {
+        let stores = self.stores.iter();
+        Self {
+            stores: stores
+                .map(|(name, baseline)| (name.clone(), baseline.before_capture(taken_at)))
+                .collect(),
+            ..self.clone()
+        }
     }
 
     /// Returns what was rescued of a store since its state was last accepted.

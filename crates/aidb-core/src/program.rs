@@ -32,6 +32,22 @@ pub struct Program {
     most_answer_bytes: u64,
 }
 
+/// Why a program gave no answer; to be read after its name.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum NoAnswer {
+    #[error("cannot be run: {0}")]
+    Start(io::Error),
+    #[error("cannot be waited for: {0}")]
+    Wait(io::Error),
+    /// It was stopped, with all that it started in its own process group.
+    #[error("did not end within {} ms and was stopped", .0.as_millis())]
+    Late(Duration),
+    #[error("ended, but something that it started holds its answer open")]
+    HeldOpen,
+    #[error("answers more than {0} bytes")]
+    TooLong(u64),
+}
+
 /// What a program did.
 #[derive(Debug)]
 pub struct Ran {
@@ -106,6 +122,11 @@ impl Program {
     /// [`Error::CouldNot`] if it cannot be started, does not end in time (it is killed with all that it started in
     /// its own process group), or answers more than it may.
     pub fn run(&mut self) -> Result<Ran> {
+        self.attempt().map_err(|e| self.could_not(&e.to_string()))
+    }
+
+    /// The same, for who tells the reasons apart.
+    pub(crate) fn attempt(&mut self) -> Result<Ran, NoAnswer> {
         let stdin = if self.input.is_some() {
             Stdio::piped()
         } else {
@@ -120,7 +141,7 @@ impl Program {
             .stderr(Stdio::piped())
             .spawn();
         let mut group = Group {
-            leader: child.map_err(|e| self.could_not(&format!("cannot be run: {e}")))?,
+            leader: child.map_err(NoAnswer::Start)?,
             ended: false,
         };
         // Each pipe has its own thread, so that none can fill up while another is waited for.
@@ -129,30 +150,23 @@ impl Program {
         }
         let answer = listen(group.leader.stdout.take(), self.most_answer_bytes);
         let complaint = listen(group.leader.stderr.take(), MOST_STDERR_BYTES);
-        let ended = wait(&mut group.leader, began, self.deadline)
-            .map_err(|e| self.could_not(&format!("cannot be waited for: {e}")))?;
+        let ended = wait(&mut group.leader, began, self.deadline).map_err(NoAnswer::Wait)?;
         let took = began.elapsed();
         let Some(status) = ended else {
             drop(group);
-            return Err(self.could_not(&format!(
-                "did not end within {} ms and was stopped",
-                self.deadline.as_millis()
-            )));
+            return Err(NoAnswer::Late(self.deadline));
         };
         // A program that it left behind may hold the pipe open. That one lives on, unless it keeps us past the deadline.
         let Ok(Heard { bytes, cut }) =
             answer.recv_timeout(LAST_WORDS.max(self.deadline.saturating_sub(took)))
         else {
             drop(group);
-            return Err(
-                self.could_not("ended, but something that it started holds its answer open")
-            );
+            return Err(NoAnswer::HeldOpen);
         };
         group.let_go();
         let complaint = complaint.recv_timeout(LAST_WORDS).unwrap_or_default();
         if cut {
-            let most = self.most_answer_bytes;
-            return Err(self.could_not(&format!("answers more than {most} bytes")));
+            return Err(NoAnswer::TooLong(self.most_answer_bytes));
         }
         Ok(Ran {
             status,

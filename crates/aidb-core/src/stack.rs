@@ -2,7 +2,6 @@
 
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
-use std::time::Duration;
 
 use jiff::Timestamp;
 use tempfile::TempDir;
@@ -10,11 +9,11 @@ use tempfile::TempDir;
 use crate::error::{Error, IoContext, Result};
 use crate::guard::Guard;
 use crate::ledger::{Ledger, newest_good};
-use crate::look::Scratch;
 use crate::look::scan::{self, told};
 use crate::look::sqlite::Examiner;
 use crate::look::sqlite::disk;
-use crate::memory::{Memory, Seen, Standing};
+use crate::look::{Scratch, boot};
+use crate::memory::{Former, Memory, Seen, Standing};
 use crate::pairing;
 use crate::rename;
 use crate::rescue;
@@ -221,7 +220,9 @@ impl Stack {
             unknown: Some(why),
             ..Memory::default()
         });
-        memory.booted_at = booted_at();
+        memory.booted_at = boot::began_at();
+        memory.boot = boot::id();
+        memory.former = self.former(guard);
         if memory.proven.is_none() {
             memory.kept_unproven = self.kept_unproven(guard);
         }
@@ -229,6 +230,22 @@ impl Stack {
         let since = memory.proven.as_ref().map(|s| s.taken_at);
         memory.rescued = rescue::known(&self.vault, guard, since);
         memory
+    }
+
+    fn former(&self, guard: &Guard) -> Option<Former> {
+        let data = self.ledger.as_ref().ok()?.former_data(guard).ok()??;
+        // The same folder by another name is no other one.
+        let (former, now) = (data.canonicalize().ok(), guard.data.canonicalize().ok());
+        (former.is_none() || former != now).then_some(Former {
+            is_there: former.is_some(),
+            data,
+        })
+    }
+
+    /// Notes that a guard's data was found where the guard says that it is.
+    pub fn note_found(&mut self, guard: &Guard) {
+        let Ok(ledger) = &mut self.ledger else { return };
+        let _ = ledger.forget_former(&guard.name);
     }
 
     /// Returns the stores of which a snapshot that nobody has proven holds tables, by our own reader.
@@ -452,14 +469,6 @@ impl Stack {
         }
         Ok(found)
     }
-}
-
-/// Returns when the system was started: after a crash, what was written shortly before may be lost by itself.
-fn booted_at() -> Option<Timestamp> {
-    let text = std::fs::read_to_string("/proc/uptime").ok()?;
-    let seconds: f64 = text.split_whitespace().next()?.parse().ok()?;
-    let up = Duration::try_from_secs_f64(seconds).ok()?;
-    Timestamp::now().checked_sub(up).ok()
 }
 
 /// Every tool is its own examiner: its `main` calls `child_main` first.

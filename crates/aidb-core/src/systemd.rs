@@ -67,11 +67,31 @@ impl UserManager {
             .collect()
     }
 
+    /// Asks it, and returns what `systemctl --user` answers.
+    ///
+    /// # Errors
+    /// [`crate::Error::CouldNot`] if there is no manager to answer in time.
+    pub(crate) fn answer<S: AsRef<OsStr>>(
+        &self,
+        arguments: impl IntoIterator<Item = S>,
+        deadline: Duration,
+    ) -> Result<Vec<u8>> {
+        self.question(arguments, deadline).answer()
+    }
+
     fn ran<S: AsRef<OsStr>>(
         &self,
         arguments: impl IntoIterator<Item = S>,
         deadline: Duration,
     ) -> Result<Ran> {
+        self.question(arguments, deadline).run()
+    }
+
+    fn question<S: AsRef<OsStr>>(
+        &self,
+        arguments: impl IntoIterator<Item = S>,
+        deadline: Duration,
+    ) -> Program {
         let mut program = Program::new(&self.systemctl, deadline)
             .args(["--user"])
             .args(arguments);
@@ -82,7 +102,7 @@ impl UserManager {
                 program = program.env("XDG_RUNTIME_DIR", folder);
             }
         }
-        program.run()
+        program
     }
 }
 

@@ -4,6 +4,8 @@
 #[path = "../../../fuzz/entries.rs"]
 mod entries;
 
+use std::path::{Path, PathBuf};
+
 use aidb_core::vault::Manifest;
 
 /// How many changed seeds each entry gets, and where the numbers begin: `AIDB_FUZZ_ROUNDS` and `AIDB_FUZZ_SEED` make a long
@@ -58,6 +60,16 @@ fn changed(seed: &[u8], numbers: &mut Numbers) -> Vec<u8> {
     bytes
 }
 
+/// Returns what is kept of what a fuzzer found; there may be nothing yet.
+fn found(target: &str) -> Vec<PathBuf> {
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../fuzz/corpus");
+    let files = std::fs::read_dir(folder.join(target));
+    let files = files.into_iter().flatten();
+    files
+        .map(|f| f.expect("a file of the corpus").path())
+        .collect()
+}
+
 #[test]
 fn every_entry_answers_whatever_the_bytes() {
     let (rounds, begin) = (
@@ -76,6 +88,9 @@ fn every_entry_answers_whatever_the_bytes() {
             entry(seed);
             let is_whole = target != "manifest" || serde_json::from_slice::<Manifest>(seed).is_ok();
             assert!(is_whole, "a seed that is not understood reaches nothing");
+        }
+        for path in found(target) {
+            entry(&std::fs::read(path).unwrap());
         }
         for round in 0..rounds {
             entry(&changed(&seeds[round % seeds.len()], &mut numbers));

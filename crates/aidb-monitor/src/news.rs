@@ -125,7 +125,7 @@ pub fn tell(stack: &mut Stack, ui: &Ui, now: Timestamp) -> Told {
 }
 
 fn message(news: News, alert: Alert, ui: &Ui) -> Message {
-    let steps = alert.finding.next.iter();
+    let steps = alert.finding.next.iter().filter(|s| s.is_command());
     let next = steps.map(|s| (s.purpose.clone(), ui.command(&s.arguments)));
     Message {
         news,

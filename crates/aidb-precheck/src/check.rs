@@ -22,9 +22,9 @@ pub struct CheckArgs {
     #[arg(value_name = "GUARD")]
     guards: Vec<String>,
 
-    /// How deep to look
-    #[arg(long, value_name = "DEPTH", default_value = "full")]
-    depth: DepthFlag,
+    /// How deep to look (without it, full, but what stands is not checked again and models are not read)
+    #[arg(long, value_name = "DEPTH")]
+    depth: Option<DepthFlag>,
 
     /// When to give up and say what is known by then (default: 10s for hooks, else 10min)
     #[arg(long, value_name = "TIME", value_parser = duration)]
@@ -63,7 +63,7 @@ enum DepthFlag {
     Bytes,
     /// And SQLite's quick check of a private copy
     Quick,
-    /// And its full check
+    /// And its full check; and models, each compared with its name
     Full,
 }
 
@@ -83,7 +83,7 @@ pub fn check(common: &Common, args: &CheckArgs, ui: &mut Ui) -> anyhow::Result<V
             from: args.from.as_deref(),
             to,
             dry_run: args.dry_run,
-            depth: depth(args.depth),
+            depth: depth(args),
             deadline,
         };
         return gate(common, &switch, ui);
@@ -98,7 +98,7 @@ pub fn check(common: &Common, args: &CheckArgs, ui: &mut Ui) -> anyhow::Result<V
     };
     let how = How {
         occasion: occasion(args.at),
-        depth: depth(args.depth),
+        depth: depth(args),
         deadline,
     };
     let reports: Vec<GuardReport> = guards
@@ -170,10 +170,12 @@ fn occasion(at: Option<At>) -> Occasion {
     }
 }
 
-fn depth(flag: DepthFlag) -> Depth {
-    match flag {
-        DepthFlag::Bytes => Depth::Bytes,
-        DepthFlag::Quick => Depth::Quick,
-        DepthFlag::Full => Depth::Full,
+fn depth(args: &CheckArgs) -> Depth {
+    match args.depth {
+        Some(DepthFlag::Bytes) => Depth::Bytes,
+        Some(DepthFlag::Quick) => Depth::Quick,
+        // A hook has no time to read models.
+        Some(DepthFlag::Full) if args.at.is_none() => Depth::Contents,
+        Some(DepthFlag::Full) | None => Depth::Full,
     }
 }

@@ -125,12 +125,17 @@ impl Run<'_> {
             Err(Error::Busy { .. }) if snapshot.is_proven() => return Ok(()),
             other => other?,
         };
-        let Verified { differing, unnamed } =
-            verify::verify(snapshot, &self.reading, &*self.progress)?;
+        let verified = verify::verify(snapshot, &self.reading, &*self.progress)?;
         drop(lock);
-        self.remember(snapshot, &differing)?;
+        let bad = verified.bad();
+        self.remember(snapshot, &bad)?;
+        let Verified {
+            differing,
+            blobs,
+            unnamed,
+        } = verified;
         let mut document = snapshots::document(snapshot);
-        document["differs"] = json!(differing);
+        document["differs"] = json!(bad);
         document["unnamed"] = json!(unnamed);
         self.documents.push(document);
         if !unnamed.is_empty() {
@@ -141,7 +146,7 @@ impl Run<'_> {
                 listed(&unnamed).join(", ")
             )));
         }
-        if differing.is_empty() {
+        if bad.is_empty() {
             self.verdicts.push(Verdict::Pass);
             if unnamed.is_empty() {
                 self.ui.line(format!("ok    {}", snapshot.id()));
@@ -149,18 +154,34 @@ impl Run<'_> {
             return Ok(());
         }
         self.verdicts.push(Verdict::Hold);
-        let names = listed(&differing);
-        let told = format!(
-            "{} of {} files differ from the manifest",
-            names.len(),
-            snapshot.summary.files
+        let of = snapshot.summary.files;
+        self.tell(
+            snapshot,
+            &format!("{} of {of} files differ from the manifest", differing.len()),
+            &differing,
+            "snapshot.hash",
         );
-        self.ui.line(plain(&format!(
-            "hold  {}  {told}: {}  [snapshot.hash]",
-            snapshot.id(),
-            names.join(", ")
-        )));
+        self.tell(
+            snapshot,
+            &format!(
+                "the content of {} does not match its name",
+                count(blobs.len() as u64, "blob")
+            ),
+            &blobs,
+            "ollama.blob-hash",
+        );
         Ok(())
+    }
+
+    fn tell(&self, snapshot: &Snapshot, what: &str, paths: &[RelPath], id: &str) {
+        if paths.is_empty() {
+            return;
+        }
+        self.ui.line(plain(&format!(
+            "hold  {}  {what}: {}  [{id}]",
+            snapshot.id(),
+            listed(paths).join(", ")
+        )));
     }
 
     /// Remembers what was found, also of the snapshots that share a damaged file.

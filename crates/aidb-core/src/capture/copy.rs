@@ -75,6 +75,41 @@ pub fn transfer_within(source: &File, target: &File, limits: &Limits) -> io::Res
     Ok(How::Copy)
 }
 
+/// Copies all of a log, to which somebody may be appending, into the empty file `target`.
+pub fn transfer_log(source: &File, target: &File, limits: &Limits) -> io::Result<How> {
+    if share(source, target)? {
+        return Ok(How::Reflink);
+    }
+    copy_backwards(source, target, limits)?;
+    Ok(How::Copy)
+}
+
+/// Copies from the end to the beginning: whatever was appended before a piece is read was there when the pieces behind it
+/// were. The other way round a copy may hold what was committed last, and before it what lay there until that was, which
+/// looks as if the log were damaged.
+fn copy_backwards(source: &File, target: &File, limits: &Limits) -> io::Result<()> {
+    // Within one read the kernel goes forwards: a piece is as small as what it copies at once.
+    const PIECE_BYTES: usize = 4096;
+    let length = source.metadata()?.len();
+    target.set_len(length)?;
+    limits.has_room(target)?;
+    let mut buffer = vec![0; BLOCK_BYTES];
+    let mut end = length;
+    while end > 0 {
+        limits.in_time()?;
+        let start = (end - 1) / BLOCK_BYTES as u64 * BLOCK_BYTES as u64;
+        let block = &mut buffer[..usize::try_from(end - start).unwrap_or(BLOCK_BYTES)];
+        for (number, piece) in block.chunks_mut(PIECE_BYTES).enumerate().rev() {
+            let got = read_up_to(source, piece, start + (number * PIECE_BYTES) as u64)?;
+            // It was cut meanwhile; its header tells.
+            piece[got..].fill(0);
+        }
+        target.write_all_at(block, start)?;
+        end = start;
+    }
+    Ok(())
+}
+
 /// Shares the blocks of `source` with the empty file `target`; returns whether these two files can.
 pub fn share(source: &File, target: &File) -> io::Result<bool> {
     match reflink(source, target) {
@@ -282,6 +317,27 @@ mod tests {
         let mut four = [0; 4];
         target.read_exact_at(&mut four, 200 << 20).unwrap();
         assert_eq!(&four, b"tail");
+    }
+
+    #[test]
+    fn a_copy_from_the_end_is_a_copy() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("s");
+        for length in [
+            0,
+            1,
+            4096,
+            BLOCK_BYTES,
+            BLOCK_BYTES + 1,
+            3 * BLOCK_BYTES - 5,
+        ] {
+            let bytes: Vec<u8> = (0_u8..251).cycle().take(length).collect();
+            std::fs::write(&path, &bytes).unwrap();
+            let target = create(&folder.path().join(length.to_string())).unwrap();
+            copy_backwards(&File::open(&path).unwrap(), &target, &Limits::default()).unwrap();
+            let copied = std::fs::read(folder.path().join(length.to_string())).unwrap();
+            assert!(copied == bytes, "{length}");
+        }
     }
 
     #[test]

@@ -15,7 +15,7 @@ use rustix::io::Errno;
 
 use super::copy::{
     Limits, copy_sparse, create, has_more_extents_than, knows_sharing, read_up_to, refresh, share,
-    transfer_within,
+    transfer_log, transfer_within,
 };
 use super::freeze::Freezer;
 use super::pin::{Pin, Refusal, same_state, sidecar};
@@ -138,6 +138,10 @@ pub fn database_by(root: &Root, relative: &Path, target: &Path, way: &Way) -> Re
             Err(Failure::Slow(held)) => {
                 return Err(busy(" changes faster than it can be copied, and", held));
             }
+            Err(Failure::Large(held)) => {
+                let what = ", which was written to within two seconds and is too large to be compared with its copy,";
+                return Err(busy(what, held));
+            }
             Err(Failure::System(e)) => return Err(e).doing("copy the database", &source_path),
         }
     }
@@ -149,6 +153,8 @@ enum Failure {
     Locked(Duration),
     /// The copy under the pin took longer than writers may wait.
     Slow(Duration),
+    /// The same, though nothing tells that it was written to: its times are too young to tell.
+    Large(Duration),
     System(io::Error),
 }
 
@@ -223,7 +229,12 @@ fn attempt(
             };
             refresh(pin.main(), &copy, &limits).map_err(|e| match e.kind() {
                 io::ErrorKind::TimedOut if pin.held_for() >= BUDGET => {
-                    Failure::Slow(pin.held_for())
+                    let seems_equal = before.as_ref().is_some_and(|b| now.seems_equal(b));
+                    if seems_equal {
+                        Failure::Large(pin.held_for())
+                    } else {
+                        Failure::Slow(pin.held_for())
+                    }
                 }
                 _ => Failure::System(e),
             })?;
@@ -342,7 +353,7 @@ fn wal(root: &Root, relative: &Path, target: &Path, pin: &Pin) -> Result<Option<
             until: Some(Instant::now() + BUDGET),
             ..Limits::default()
         };
-        let how = transfer_within(&source, &copy, &limits).map_err(|e| match e.kind() {
+        let how = transfer_log(&source, &copy, &limits).map_err(|e| match e.kind() {
             io::ErrorKind::TimedOut => Failure::Slow(pin.held_for()),
             _ => Failure::System(e),
         })?;
@@ -414,7 +425,7 @@ fn without_pin(
         let main_how = transfer_within(&main, &create(target)?, limits)?;
         let copy = create(&sidecar(target, "-wal"))?;
         let wal_stat = fstat(&wal)?;
-        let wal_how = transfer_within(&wal, &copy, limits)?;
+        let wal_how = transfer_log(&wal, &copy, limits)?;
         let same_name =
             matches!(root.stat(&wal_path), Ok(Some(now)) if now.st_ino == wal_stat.st_ino);
         if same_name && wal_header(&wal)? == header && wal_header(&copy)? == header {
@@ -468,11 +479,17 @@ impl Marks {
             .at
             .duration_since(written)
             .is_ok_and(|age| age >= RACY);
-        old_enough && same_state(&self.stat, &earlier.stat) && self.counters == earlier.counters
+        old_enough && self.seems_equal(earlier)
+    }
+
+    /// Returns whether nothing tells that it was written to.
+    fn seems_equal(&self, earlier: &Self) -> bool {
+        same_state(&self.stat, &earlier.stat) && self.counters == earlier.counters
     }
 }
 
-fn wal_header(file: &File) -> io::Result<Vec<u8>> {
+/// Returns the header of a `-wal`, as much as there is of it.
+pub(crate) fn wal_header(file: &File) -> io::Result<Vec<u8>> {
     let mut header = vec![0; WAL_HEADER_BYTES];
     let got = read_up_to(file, &mut header, 0)?;
     header.truncate(got);

@@ -250,6 +250,14 @@ impl Blobs {
             .then_some(digest)
     }
 
+    /// Returns the digest of a blob below `root`, as the file is now.
+    #[must_use]
+    pub fn digest_in(&self, root: &Root, path: &Path) -> Option<String> {
+        // What cannot be a blob is not looked at.
+        blob_digest(path.file_name()?.to_str()?)?;
+        self.digest_of(path, &root.stat(path).ok()??)
+    }
+
     /// Returns whether this very state of a blob was hashed before.
     #[must_use]
     pub fn is_verified(&self, blob: &Blob) -> bool {

@@ -24,7 +24,7 @@ use super::pin::{same_state, sidecar};
 use super::plan::{Blob, Blobs, Decision, Plan, special};
 use super::walk::{Found, Root};
 use crate::error::{Error, IoContext, Result};
-use crate::look::ollama::sha256_of;
+use crate::look::content::sha256;
 use crate::step::step;
 use crate::userns::IdMap;
 use crate::vault::manifest::{
@@ -377,7 +377,7 @@ impl Capture<'_> {
         let blob = Blob::of(&found.path, stat);
         if !self.manner.blobs.is_verified(&blob) {
             // Reading it costs less than writing it again, and once only.
-            match sha256_of(source, || self.manner.limits.in_time())? {
+            match sha256(source, || self.manner.limits.in_time())? {
                 hash if hash == digest => {}
                 _ => return Ok(false),
             }

@@ -17,7 +17,7 @@ use serde::{Deserialize, Serialize};
 use crate::catalog::Catalog;
 use crate::guard::Guard;
 use crate::judge::FindingId;
-use crate::settings::resolve::{Overlap, overlaps};
+use crate::settings::overlap::{Overlap, overlaps};
 use crate::settings::{Environment, NotGuarded};
 
 /// What the unit files show.

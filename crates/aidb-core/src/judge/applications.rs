@@ -115,6 +115,11 @@ impl Say<'_> {
 
     fn ollama(&mut self, ollama: &Ollama, application: &Application) {
         let whole = application.ended.is_none() && application.unlooked.is_empty();
+        // The application fetches it again; a snapshot that is to bring models back does not.
+        let content = match self.case.occasion {
+            Occasion::Proof => self.damaged,
+            _ => Severity::Warn,
+        };
         let pull = "; `ollama pull` fetches it again";
         self.several(
             FindingId::OllamaManifestBad,
@@ -133,7 +138,7 @@ impl Say<'_> {
         // The server takes a blob that exists for a whole one: the model is removed first.
         self.several(
             FindingId::OllamaBlobSize,
-            Severity::Warn,
+            content,
             &ollama.wrong_size,
             "a blob has another size than its manifest says",
             "; `ollama rm`, then `ollama pull` fetches it again",
@@ -141,7 +146,7 @@ impl Say<'_> {
         if let Some(hashed) = &ollama.hashed {
             self.several(
                 FindingId::OllamaBlobHash,
-                Severity::Warn,
+                content,
                 &hashed.differing,
                 "the content of a blob does not match its name",
                 "; `ollama rm`, then `ollama pull` fetches it again",

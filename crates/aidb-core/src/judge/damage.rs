@@ -1,8 +1,8 @@
 //! Can it be read as what it is?
 
-use super::Case;
 use super::finding::{Finding, FindingId, Severity};
 use super::presence::{file_name, told_log};
+use super::{Case, Occasion};
 use crate::guard::{Damaged, Guard};
 use crate::look::observation::{Database, Form, Opened};
 
@@ -47,7 +47,15 @@ struct Say<'a> {
 }
 
 impl Say<'_> {
+    /// Says it; what another finding of the same id tells already is evidence for that one: they have one cause.
     fn add(&mut self, id: FindingId, severity: Severity, what: String, evidence: Option<String>) {
+        let mut findings = self.findings.iter_mut();
+        if let Some(first) = findings.find(|f| f.id == id && f.severity >= severity) {
+            let also = evidence.map_or_else(|| what.clone(), |e| format!("{what}: {e}"));
+            let evidence = first.evidence.take().into_iter().chain([also]);
+            first.evidence = Some(evidence.collect::<Vec<_>>().join("; "));
+            return;
+        }
         let finding = self.case.told(id, severity, what, evidence);
         self.findings.push(finding);
     }
@@ -172,6 +180,18 @@ impl Say<'_> {
         }
     }
 
+    /// An application that has such a schema has it at every start, and was told of it once.
+    fn lasting(&self, database: &Database) -> Severity {
+        let baseline = self.case.memory.of(&self.case.store.name);
+        let known = baseline.map_or(&[][..], |b| &b.last.unsafe_schema);
+        let is_hook = matches!(self.case.occasion, Occasion::Start | Occasion::Switch);
+        if is_hook && database.unsafe_schema.iter().all(|u| known.contains(u)) {
+            Severity::Info
+        } else {
+            Severity::Warn
+        }
+    }
+
     /// Says what the next start deals with, or loses.
     fn leftovers(&mut self, database: &Database) {
         let file = self.file.clone();
@@ -215,7 +235,7 @@ impl Say<'_> {
             let evidence = Some(database.unsafe_schema.join(", "));
             self.add(
                 FindingId::SqliteUnsafeSchema,
-                Severity::Warn,
+                self.lasting(database),
                 what,
                 evidence,
             );

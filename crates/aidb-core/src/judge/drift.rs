@@ -2,8 +2,8 @@
 
 use super::finding::{Finding, FindingId, Severity, Step};
 use super::{Case, Occasion};
+use crate::look::content::LIVE;
 use crate::look::observation::Database;
-use crate::look::sqlite::live::MARK;
 use crate::memory::{Baseline, Counters};
 
 /// Judges rows, identity and content against the baseline.
@@ -15,11 +15,11 @@ pub(super) fn judge(case: &Case, database: &Database, findings: &mut Vec<Finding
     if baseline.begins_anew {
         return;
     }
-    let missing_log = missing_log(case, database, baseline);
+    let lost_log = super::log::judge(case, database, baseline, findings);
     let other = other_database(case, database, baseline)
         .or_else(|| silent_change(case, database, baseline));
     let mut shrunken = shrunken(case, database, baseline);
-    if missing_log.is_none() && other.is_none() {
+    if !lost_log && other.is_none() {
         match (&mut shrunken, older(database, baseline)) {
             (None, Some(older)) => findings.push(older_copy(case, &older)),
             (Some(shrunken), Some(older)) => {
@@ -29,8 +29,6 @@ pub(super) fn judge(case: &Case, database: &Database, findings: &mut Vec<Finding
             (_, None) => {}
         }
     }
-    findings.extend(missing_log);
-    findings.extend(shortened_log(case, database, baseline));
     findings.extend(other);
     findings.extend(shrunken);
 }
@@ -120,7 +118,7 @@ fn silent_change(case: &Case, database: &Database, baseline: &Baseline) -> Optio
     let now = seen.content.as_ref()?;
     let made_anew = before.schema_cookie.is_some() && now.schema_cookie != before.schema_cookie;
     // One that counts free pages says nothing beside one that leaves them out.
-    let is_comparable = before.blake3.starts_with(MARK) || !now.blake3.starts_with(MARK);
+    let is_comparable = before.blake3.starts_with(LIVE) || !now.blake3.starts_with(LIVE);
     if !is_comparable
         || now.change_counter != before.change_counter
         || now.blake3 == before.blake3
@@ -161,52 +159,6 @@ fn silent_change(case: &Case, database: &Database, baseline: &Baseline) -> Optio
         next: ways_out(case, id, severity),
         ..case.finding(id, severity, what.to_owned())
     })
-}
-
-/// A log that held what the main file did not have, and that is gone, while the main file was not written to since: no
-/// checkpoint took it over. Its bytes must agree with its time, which an archive may have set.
-fn missing_log(case: &Case, database: &Database, baseline: &Baseline) -> Option<Finding> {
-    let before = baseline
-        .last
-        .log
-        .as_ref()
-        .filter(|log| log.waits == Some(true))?;
-    let now = &database.log;
-    let is_there = now.committed_frames > 0 && now.salts == before.salts;
-    let is_unwritten = unwritten(database.written_ns?, baseline.last.written_ns?)
-        && database.main_blake3.as_ref()? == baseline.last.main_blake3.as_ref()?;
-    if is_there || now.torn.is_some() || !is_unwritten {
-        return None;
-    }
-    let id = FindingId::SqliteWalMissing;
-    // After a crash of the machine a young log may be lost by itself; without one somebody took it away, and what the
-    // application writes next makes it useless for good.
-    let crashed = case
-        .memory
-        .booted_at
-        .is_none_or(|boot| boot > baseline.seen_at);
-    let severity = if crashed {
-        Severity::Warn
-    } else {
-        super::damage::severity(case.guard)
-    };
-    let what = "the write-ahead log is gone, and the commits in it never came into the database";
-    let evidence = format!(
-        "on {} it held {} committed pages; the database was not written to since",
-        baseline.seen_at.strftime("%Y-%m-%d %H:%M UTC"),
-        before.committed_frames
-    );
-    Some(Finding {
-        evidence: Some(evidence),
-        next: ways_out(case, id, severity),
-        ..case.finding(id, severity, what.to_owned())
-    })
-}
-
-/// Returns whether a file has the time of its last writing still; archives keep whole seconds only.
-fn unwritten(now_ns: i64, before_ns: i64) -> bool {
-    const SECOND: i64 = 1_000_000_000;
-    now_ns == before_ns || now_ns == before_ns - before_ns.rem_euclid(SECOND)
 }
 
 /// What tells that a database is another copy than the one known before, which had counted further.
@@ -290,36 +242,14 @@ fn older_copy(case: &Case, older: &Older) -> Finding {
     }
 }
 
-/// A log that is shorter than it was: within one generation it only grows.
-fn shortened_log(case: &Case, database: &Database, baseline: &Baseline) -> Option<Finding> {
-    let before = baseline.last.log.as_ref()?;
-    let now = &database.log;
-    if now.torn.is_some()
-        || now.salts != before.salts
-        || now.committed_frames >= before.committed_frames
-    {
-        return None;
-    }
-    let id = FindingId::SqliteWalTorn;
-    let what = "the write-ahead log is shorter than it was: commits are lost".to_owned();
-    let evidence = format!(
-        "{} committed pages, were {}",
-        now.committed_frames, before.committed_frames
-    );
-    let severity = Severity::Warn;
-    Some(Finding {
-        evidence: Some(evidence),
-        next: ways_out(case, id, severity),
-        ..case.finding(id, severity, what)
-    })
-}
-
-fn ways_out(case: &Case, id: FindingId, severity: Severity) -> Vec<Step> {
+/// Returns the ways out of a finding that speaks against the baseline: back to the newest proven snapshot, or on with what
+/// is there.
+pub(super) fn ways_out(case: &Case, id: FindingId, severity: Severity) -> Vec<Step> {
     if case.occasion == Occasion::Proof {
         return Vec::new();
     }
     let name = case.guard.name.as_str();
-    let mut steps = Vec::new();
+    let mut steps: Vec<Step> = super::former_path(case.memory).into_iter().collect();
     if case
         .memory
         .proven

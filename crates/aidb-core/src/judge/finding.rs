@@ -71,7 +71,7 @@ impl Finding {
 pub struct Step {
     /// What the command does, such as `bring it back`.
     pub purpose: String,
-    /// The arguments after `aidb`.
+    /// The arguments after `aidb`; none where no command of ours does it.
     pub arguments: Vec<String>,
 }
 
@@ -83,6 +83,21 @@ impl Step {
             purpose: purpose.to_owned(),
             arguments: arguments.iter().map(|a| (*a).to_owned()).collect(),
         }
+    }
+
+    /// Returns a step that a person does, not a command of ours.
+    #[must_use]
+    pub fn by_hand(purpose: String) -> Self {
+        Self {
+            purpose,
+            arguments: Vec::new(),
+        }
+    }
+
+    /// Returns whether a command of ours does it.
+    #[must_use]
+    pub fn is_command(&self) -> bool {
+        !self.arguments.is_empty()
     }
 }
 

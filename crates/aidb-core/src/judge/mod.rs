@@ -6,6 +6,7 @@ pub mod contract;
 pub mod damage;
 pub mod drift;
 pub mod finding;
+mod log;
 pub mod presence;
 pub mod snapshots;
 pub mod verdict;
@@ -159,7 +160,7 @@ impl Case<'_> {
     /// Returns the ways out of a held finding: back to the newest proven snapshot, or past it once.
     fn ways_out(&self, id: FindingId) -> Vec<Step> {
         let name = self.guard.name.as_str();
-        let mut steps = Vec::new();
+        let mut steps: Vec<Step> = former_path(self.memory).into_iter().collect();
         if self
             .memory
             .proven
@@ -204,11 +205,35 @@ impl Case<'_> {
         } else {
             rows
         };
-        Some(format!(
-            "on {} it had {rows}",
-            when.strftime("%Y-%m-%d %H:%M UTC")
-        ))
+        let had = format!("on {} it had {rows}", when.strftime("%Y-%m-%d %H:%M UTC"));
+        Some(match former_told(self.memory) {
+            Some(former) => format!("{former}; {had}"),
+            None => had,
+        })
     }
+}
+
+/// Returns where the data lay until now, if the guard's path was changed.
+fn former_told(memory: &Memory) -> Option<String> {
+    let former = memory.former.as_ref()?;
+    let there = if former.is_there {
+        "still"
+    } else {
+        "no longer"
+    };
+    Some(format!(
+        "until now its data was in `{}`, which is {there} there",
+        former.data.display()
+    ))
+}
+
+/// Returns the step that mends a path which was changed by mistake.
+fn former_path(memory: &Memory) -> Option<Step> {
+    let former = memory.former.as_ref().filter(|f| f.is_there)?;
+    Some(Step::by_hand(format!(
+        "set its folder to `{}` again, or move that here",
+        former.data.display()
+    )))
 }
 
 /// Returns the step that brings back what was rescued.

@@ -1,7 +1,7 @@
 //! Is it there at all, and is it what it should be: a file, a folder, a database that was ever initialised?
 
 use super::finding::{Finding, FindingId, Severity, Step};
-use super::{Case, Occasion, allow, bring_rescue_back};
+use super::{Case, Occasion, allow, bring_rescue_back, former_path, former_told};
 use crate::guard::{Guard, StoreKind, Uninitialised};
 use crate::look::observation::{Form, GuardObservation, Place};
 use crate::memory::Memory;
@@ -43,7 +43,7 @@ pub(super) fn folder(
             });
         }
     };
-    let mut next = Vec::new();
+    let mut next: Vec<Step> = former_path(memory).into_iter().collect();
     if memory.proven.is_some() {
         next.push(Step::new("bring it back", &["restore", &guard.name]));
     }
@@ -55,6 +55,8 @@ pub(super) fn folder(
         .as_ref()
         .map(|s| format!("the newest proven snapshot is `{}`", s.id))
         .or_else(|| rescued.map(|r| format!("what the container wrote was rescued: `{}`", r.id)));
+    let evidence: Vec<String> = former_told(memory).into_iter().chain(evidence).collect();
+    let evidence = (!evidence.is_empty()).then(|| evidence.join("; "));
     let finding = Finding::of_guard(id, guard.policy.missing.into(), &what);
     Some(Finding {
         path: Some(guard.data.clone()),

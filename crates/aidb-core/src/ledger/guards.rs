@@ -17,6 +17,7 @@ impl Ledger {
         if known.first() == Some(&settings) {
             return Ok(());
         }
+        self.note_former(guard)?;
         self.write(
             "insert or replace into guard values (?, ?, ?)",
             params![guard.name, settings, Timestamp::now().to_string()],

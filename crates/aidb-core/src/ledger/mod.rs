@@ -10,6 +10,7 @@ mod baselines;
 mod captures;
 mod endings;
 mod events;
+mod former;
 mod guards;
 mod incarnations;
 mod measurements;
@@ -61,11 +62,12 @@ const SCHEMA: &str = "
 ";
 
 /// Tables that came after version 1 was in use.
-const ADDED: [&str; 4] = [
+const ADDED: [&str; 5] = [
     incarnations::TABLE,
     measurements::TABLE,
     alerts::TABLE,
     captures::TABLE,
+    former::TABLE,
 ];
 
 /// The memory of what was seen and done.

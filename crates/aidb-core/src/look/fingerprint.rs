@@ -10,6 +10,7 @@ use rustix::fs::{Stat, statvfs};
 use rustix::io::Errno;
 use serde::{Deserialize, Serialize};
 
+use super::boot;
 use crate::capture::Root;
 use crate::capture::copy::read_up_to;
 use crate::capture::pin::sidecar;
@@ -48,10 +49,7 @@ impl Fingerprint {
     }
 
     fn settled_for(root: &Root, relative: &Path, settled_ns: i128) -> Option<Self> {
-        let boot = std::fs::read_to_string("/proc/sys/kernel/random/boot_id")
-            .ok()?
-            .trim()
-            .to_owned();
+        let boot = boot::id()?;
         let filesystem = statvfs(root.path()).ok()?.f_fsid;
         let now = now_ns()?;
         let mut files = [None, None, None];

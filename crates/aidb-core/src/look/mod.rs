@@ -1,8 +1,10 @@
 //! Looking without touching: from a guard's folder to observations. Knows no policy.
 
 pub mod application;
+pub mod boot;
 pub mod chroma;
 pub mod container;
+pub mod content;
 pub mod fingerprint;
 pub mod nothing;
 pub mod observation;

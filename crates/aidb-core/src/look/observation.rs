@@ -94,6 +94,9 @@ pub struct Database {
     /// When the main file was last written to, nanoseconds since 1970; absent where that was not asked of the original.
     #[serde(default)]
     pub written_ns: Option<i64>,
+    /// During which run of the system the original was looked at; absent of a snapshot.
+    #[serde(default)]
+    pub boot: Option<String>,
     /// BLAKE3 of what the main file holds, where it was read whole and nothing waits in a log or journal; with free
     /// pages it begins with `live:` and leaves them out, and is no hash of the file.
     pub blake3: Option<String>,
@@ -236,10 +239,12 @@ impl Database {
                 salts: self.log.salts,
                 committed_frames: self.log.committed_frames,
                 waits: Some(self.log.waits),
+                boot: self.boot.clone(),
             }),
             counters: self.last_commit,
             written_ns: self.written_ns,
             main_blake3: self.main_blake3.clone(),
+            unsafe_schema: self.unsafe_schema.clone(),
             content: content.map(|blake3| crate::memory::Content {
                 change_counter: self.change_counter,
                 schema_cookie: Some(self.schema_cookie),

@@ -3,16 +3,14 @@
 //! By names and sizes always; by content ([`verify_blobs`]) on demand, since that reads every model whole.
 
 use std::collections::{BTreeMap, HashMap, HashSet};
-use std::io::Read as _;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
 use serde::Deserialize;
-use sha2::{Digest as _, Sha256};
 
+use super::content;
 use super::tour::{Content, Kind, MOST_FILE_BYTES, Several, Tour};
 use crate::capture::Root;
-use crate::capture::copy::read_up_to;
 
 /// Where a manifest lies below `manifests`: registry, namespace, model, tag. The server looks nowhere else.
 const MANIFEST_DEPTH: usize = 4;
@@ -268,39 +266,58 @@ fn model_name(path: &Path) -> String {
     }
 }
 
-/// Hashes the blobs below `folder` (the one with `manifests` and `blobs`) and compares them with their names.
+/// Hashes the blobs that the manifests below `folder` (the one with `manifests` and `blobs`) name with exactly their size,
+/// and compares them with their names. One that nobody names may be on its way; another size is told without this.
 ///
 /// It reads every model whole; `folder` is relative to the root.
 #[must_use]
 pub fn verify_blobs(root: &Root, folder: &Path, deadline: Instant) -> Hashed {
     let mut tour = Tour::new(root, deadline);
+    let named = named(&mut tour, folder);
     let folder = folder.join("blobs");
     let mut hashed = Hashed::default();
-    let mut buffer = vec![0; 1 << 20];
     for entry in tour.list(&folder).unwrap_or_default() {
-        let (Kind::File(_), Some(digest)) = (entry.kind, blob_digest(entry.text())) else {
+        let digest = blob_digest(entry.text());
+        let (Kind::File(size), Some(digest)) = (entry.kind, digest) else {
             continue;
         };
-        match sha256(root, &folder.join(&entry.name), deadline, &mut buffer) {
-            Ok(Some(found)) if found == digest => hashed.verified += 1,
-            Ok(Some(found)) => hashed.differing.add(format!(
-                "`{}`: its content has the hash `{found}`",
-                entry.text()
-            )),
-            Ok(None) => return hashed,
+        if named.get(&digest) != Some(&size) {
+            continue;
+        }
+        let read = root
+            .open_file(&folder.join(&entry.name))
+            .map_err(std::io::Error::from)
+            .and_then(|file| content::sha256(&file, || content::in_time(deadline)));
+        match read {
+            Ok(found) => hashed.compare(entry.text(), &digest, &found),
+            Err(e) if e.kind() == std::io::ErrorKind::TimedOut => return hashed,
             Err(e) => hashed.unread.add(format!("`{}`: {e}", entry.text())),
         }
     }
-    hashed.unread.append(tour.unlooked);
     hashed.complete = tour.ended.is_none();
     hashed
+}
+
+impl Hashed {
+    /// Adds a blob that was read: its name, the digest in it, and the one that its content has.
+    pub(crate) fn compare(&mut self, name: &str, digest: &str, found: &str) {
+        if found == digest {
+            self.verified += 1;
+        } else {
+            let told = format!("`{name}`: its content has the hash `{found}`");
+            self.differing.add(told);
+        }
+    }
 }
 
 /// Returns the digests of the blobs that a store's manifests name, with the sizes that they give. `folder` is the one
 /// with `manifests` and `blobs`, relative to the root. A digest that is named with several sizes is left out.
 pub(crate) fn named_blobs(root: &Root, folder: &Path) -> HashMap<String, u64> {
-    let mut tour = Tour::new(root, Instant::now() + NAMES_WITHIN);
-    let named = manifests(&mut tour, &folder.join("manifests"), &mut Ollama::default());
+    named(&mut Tour::new(root, Instant::now() + NAMES_WITHIN), folder)
+}
+
+fn named(tour: &mut Tour, folder: &Path) -> HashMap<String, u64> {
+    let named = manifests(tour, &folder.join("manifests"), &mut Ollama::default());
     let mut sizes: HashMap<String, u64> = HashMap::new();
     let mut doubtful = HashSet::new();
     for (digest, size) in named.into_keys() {
@@ -313,54 +330,4 @@ pub(crate) fn named_blobs(root: &Root, folder: &Path) -> HashMap<String, u64> {
     }
     sizes.retain(|digest, _| !doubtful.contains(digest));
     sizes
-}
-
-/// Returns the SHA-256 of an open file in hexadecimal. `go_on` is asked before each block.
-pub(crate) fn sha256_of(
-    file: &std::fs::File,
-    go_on: impl Fn() -> std::io::Result<()>,
-) -> std::io::Result<String> {
-    let mut hasher = Sha256::new();
-    let mut buffer = vec![0; 1 << 20];
-    let mut at = 0;
-    loop {
-        go_on()?;
-        match read_up_to(file, &mut buffer, at)? {
-            0 => return Ok(crate::vault::manifest::to_hex(&hasher.finalize())),
-            got => {
-                hasher.update(&buffer[..got]);
-                at += got as u64;
-            }
-        }
-    }
-}
-
-/// Returns a file's SHA-256 in hexadecimal; `None` if the time was not enough.
-fn sha256(
-    root: &Root,
-    path: &Path,
-    deadline: Instant,
-    buffer: &mut [u8],
-) -> std::io::Result<Option<String>> {
-    use std::fmt::Write as _;
-    let mut file = root.open_file(path)?;
-    let mut hasher = Sha256::new();
-    loop {
-        if Instant::now() >= deadline {
-            return Ok(None);
-        }
-        match file.read(buffer) {
-            Ok(0) => break,
-            Ok(count) => hasher.update(&buffer[..count]),
-            Err(e) if e.kind() == std::io::ErrorKind::Interrupted => {}
-            Err(e) => return Err(e),
-        }
-    }
-    Ok(Some(hasher.finalize().iter().fold(
-        String::with_capacity(64),
-        |mut text, byte| {
-            let _ = write!(text, "{byte:02x}");
-            text
-        },
-    )))
 }

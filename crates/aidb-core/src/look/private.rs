@@ -4,6 +4,7 @@ use std::fs::File;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
+use rustix::fs::fstat;
 use rustix::io::Errno;
 
 use super::observation::Database;
@@ -13,8 +14,8 @@ use super::space::space;
 use super::sqlite::disk;
 use crate::capture::Root;
 use crate::capture::copy::could_share;
-use crate::capture::database::database;
-use crate::capture::pin::{Pin, sidecar};
+use crate::capture::database::{database, wal_header};
+use crate::capture::pin::{Pin, same_state, sidecar};
 use crate::error::IoContext as _;
 use crate::vault::space::is_full;
 
@@ -163,7 +164,20 @@ fn in_place(root: &Root, file: &Path, deadline: Instant) -> Result<Database, Str
         } else {
             None
         };
-        disk::read_files(pin.main(), wal.as_ref(), journal.as_ref())
+        let state = |wal: &File| -> std::io::Result<_> { Ok((wal_header(wal)?, fstat(wal)?)) };
+        let before = wal.as_ref().map(state).transpose()?;
+        let mut database = disk::read_files(pin.main(), wal.as_ref(), journal.as_ref())?;
+        if let (Some(wal), Some((header, stat))) = (&wal, before) {
+            // A writer may start a log anew of which everything was taken over: what was read is half of each then.
+            if wal_header(wal)? != header {
+                return Err(std::io::Error::other("the log was started anew meanwhile"));
+            }
+            // What was read first lacks what was appended by the time that the rest was read, and looks torn.
+            if !same_state(&fstat(wal)?, &stat) {
+                database.log.torn = None;
+            }
+        }
+        Ok(database)
     };
     let database = read().map_err(|e: std::io::Error| format!("its bytes cannot be read: {e}"))?;
     if pin.held(root, file) {

@@ -4,7 +4,6 @@
 //! opens. A private clone is taken under the pin, and everything is read from it.
 
 use std::collections::BTreeMap;
-use std::fs::File;
 use std::path::{Path, PathBuf};
 use std::time::{Instant, SystemTime};
 
@@ -15,11 +14,13 @@ use rustix::io::Errno;
 use super::application::{self, Application, Terms};
 use super::fingerprint::{Fingerprint, FolderMark};
 use super::observation::{Database, Form, GuardObservation, Opened, Place, StoreObservation};
+use super::ollama;
 use super::private::{self, Private};
 use super::scratch::Scratch;
 use super::sqlite::disk;
 use super::sqlite::{self, Class, Examination, Examiner, Request};
 use super::super_journal;
+use super::{boot, content};
 use crate::capture::{Root, pin::sidecar};
 use crate::error::Error;
 use crate::guard::{Guard, Store, StoreKind};
@@ -49,7 +50,7 @@ pub struct Way<'a> {
 }
 
 /// How deep to look.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Depth {
     /// Names, sizes, headers, the log's checksums, the schema.
     Bytes,
@@ -57,6 +58,8 @@ pub enum Depth {
     Quick,
     /// And its full check.
     Full,
+    /// And whole files whose name tells what they hold: the blobs of models.
+    Contents,
 }
 
 /// What the folder is.
@@ -148,6 +151,9 @@ fn store(root: &Root, guard: &Guard, store: &Store, way: &Way) -> StoreObservati
             twice(way, &mut seen, |seen| {
                 look_at_application(root, guard, store, way, seen);
             });
+            if way.depth >= Depth::Contents {
+                read_contents(root, store, way, &mut seen);
+            }
         }
         return seen;
     };
@@ -224,6 +230,20 @@ pub fn database_file(store: &Store) -> Option<PathBuf> {
     }
 }
 
+/// Compares with its name what a file holds whose name tells that.
+fn read_contents(root: &Root, store: &Store, way: &Way, seen: &mut StoreObservation) {
+    let Some(Terms::Ollama(found)) = seen.application.as_mut().map(|a| &mut a.terms) else {
+        return;
+    };
+    let hashed = ollama::verify_blobs(root, &store.path, way.deadline);
+    if hashed.complete {
+        seen.checked = Checked::Full;
+    } else {
+        seen.deadline_hit = true;
+    }
+    found.hashed = Some(hashed);
+}
+
 /// Says damage only if a second look agrees: what a first one saw may have been a moment of somebody's write.
 fn twice(way: &Way, seen: &mut StoreObservation, look: impl Fn(&mut StoreObservation)) {
     look(seen);
@@ -282,6 +302,7 @@ fn look(root: &Root, store: &Store, file: &Path, way: &Way, seen: &mut StoreObse
         Ok(database) => {
             seen.database = Some(Database {
                 written_ns,
+                boot: boot::id().filter(|_| matches!(way.place, Where::Live(_))),
                 ..database
             });
         }
@@ -308,17 +329,14 @@ fn observe(
         return Ok(found);
     }
     // A copy's page cache is cold: read it once in order before SQLite reads it in no order.
-    let Some(main_blake3) = hash_until(path, way.deadline)? else {
+    let Some(content::MainFile { blake3, live }) = content::main_file(path, quiet, way.deadline)?
+    else {
         seen.deadline_hit = true;
         return Ok(found);
     };
-    if quiet {
-        // What a rolled back transaction left in free pages is no change of what the database holds.
-        let live = sqlite::live::hash(path, way.deadline)?;
-        let told = live.unwrap_or_else(|| main_blake3.clone());
-        found.blake3 = Some(told).filter(|_| Instant::now() < way.deadline);
-    }
-    found.main_blake3 = Some(main_blake3);
+    // What a rolled back transaction left in free pages is no change of what the database holds.
+    found.blake3 = quiet.then(|| live.unwrap_or_else(|| blake3.clone()));
+    found.main_blake3 = Some(blake3);
     let left = way.deadline.saturating_duration_since(Instant::now());
     let request = request(store, way);
     let examination = match way.examiner.examine(path, &request, left) {
@@ -369,7 +387,7 @@ fn not_found_out(examination: &Examination) -> Option<String> {
 fn request(store: &Store, way: &Way) -> Request {
     let contract = &store.contract;
     Request {
-        depth: if way.depth == Depth::Full {
+        depth: if way.depth >= Depth::Full {
             sqlite::Depth::Full
         } else {
             sqlite::Depth::Quick
@@ -442,24 +460,6 @@ fn place(root: &Root, relative: &Path) -> Place {
     }
 }
 
-/// Returns the BLAKE3 of a file, read once in order.
-pub fn hash(path: &Path) -> std::io::Result<String> {
-    let hash = hash_while(path, || true)?;
-    Ok(hash.unwrap_or_default())
-}
-
-/// Returns the same; `None` if the deadline passed over it. A file of a terabyte takes no space, if it is a hole.
-fn hash_until(path: &Path, deadline: Instant) -> std::io::Result<Option<String>> {
-    hash_while(path, || Instant::now() < deadline)
-}
-
-fn hash_while(path: &Path, goes_on: impl Fn() -> bool) -> std::io::Result<Option<String>> {
-    if !goes_on() {
-        return Ok(None);
-    }
-    crate::hash::of_file(&File::open(path)?, |_| goes_on())
-}
-
 /// Returns an error with its cause, in one line.
 #[must_use]
 pub fn told(error: &Error) -> String {
@@ -478,26 +478,4 @@ pub fn companions(main: &Path) -> Vec<PathBuf> {
         .map(|s| sidecar(main, s))
         .filter(|p| p.exists())
         .collect()
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_file_that_is_read_past_the_deadline_is_read_no_further() {
-        let folder = tempfile::tempdir().unwrap();
-        let path = folder.path().join("hole");
-        // Whoever read all of it would be at it for an hour.
-        File::create(&path).unwrap().set_len(1 << 40).unwrap();
-        let deadline = Instant::now() + std::time::Duration::from_millis(20);
-        assert_eq!(hash_until(&path, deadline).unwrap(), None);
-        let short = folder.path().join("short");
-        std::fs::write(&short, "abc").unwrap();
-        let soon = Instant::now() + std::time::Duration::from_secs(60);
-        assert_eq!(
-            hash_until(&short, soon).unwrap(),
-            Some(hash(&short).unwrap())
-        );
-    }
 }

@@ -4,8 +4,8 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use crate::error::{Error, Result};
-use crate::program;
-use crate::settings::{Environment, Program, Programs};
+use crate::settings::{Environment, Programs};
+use crate::systemd::UserManager;
 
 /// How a unit is.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -49,21 +49,14 @@ pub fn states(
     if units.is_empty() {
         return Ok(BTreeMap::new());
     }
-    let systemctl = programs
-        .locate(Program::Systemctl, environment)
-        .ok_or_else(|| Error::CouldNot {
-            what: "`systemctl` was not found".into(),
-            hint: None,
-        })?;
-    let answer = program::Program::new(&systemctl, deadline)
-        .args(["--user", "show"])
-        .args([
-            "--property",
-            "Id,LoadState,ActiveState,Result,ExecMainStatus,NRestarts",
-            "--",
-        ])
-        .args(units)
-        .answer()?;
+    let manager = UserManager::find(programs, environment).ok_or_else(|| Error::CouldNot {
+        what: "`systemctl` was not found".into(),
+        hint: None,
+    })?;
+    let properties = "Id,LoadState,ActiveState,Result,ExecMainStatus,NRestarts";
+    let question = ["show", "--property", properties, "--"];
+    let arguments = question.into_iter().chain(units.iter().map(String::as_str));
+    let answer = manager.answer(arguments, deadline)?;
     Ok(parse(&String::from_utf8_lossy(&answer), units))
 }
 

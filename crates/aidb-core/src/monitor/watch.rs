@@ -328,10 +328,7 @@ pub fn note_running(
 /// Returns the system's boot, as every part of aidb names it.
 #[must_use]
 pub fn boot() -> String {
-    std::fs::read_to_string("/proc/sys/kernel/random/boot_id")
-        .unwrap_or_default()
-        .trim()
-        .to_owned()
+    crate::look::boot::id().unwrap_or_default()
 }
 
 /// Returns whether the vault, or an archive, which another disk may be mounted for, lies elsewhere than the data; `None` if

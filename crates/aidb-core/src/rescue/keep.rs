@@ -325,7 +325,7 @@ impl Copy<'_> {
         attributes: Vec<Xattr>,
     ) -> Result<()> {
         let size_bytes = std::fs::metadata(copy).doing("look at", copy)?.len();
-        let blake3 = Some(crate::look::scan::hash(copy).doing("read", copy)?);
+        let blake3 = Some(crate::look::content::hash(copy).doing("read", copy)?);
         std::fs::set_permissions(copy, std::fs::Permissions::from_mode(0o400))
             .doing("protect", copy)?;
         let source = Source {

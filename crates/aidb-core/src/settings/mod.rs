@@ -6,6 +6,7 @@
 pub mod check;
 pub mod environment;
 pub mod file;
+pub mod overlap;
 pub mod paths;
 pub mod programs;
 pub mod read;

@@ -17,11 +17,15 @@ use super::replace;
 use crate::capture::Root;
 use crate::capture::copy::transfer;
 use crate::capture::pin::sidecar;
+use crate::capture::plan::Blobs;
 use crate::error::{Error, IoContext, Result};
 use crate::guard::Guard;
 use crate::judge::{self, Finding, FindingId, Occasion, Severity};
+use crate::look::application::Terms;
+use crate::look::content::{self, hash};
 use crate::look::observation::{GuardObservation, Place};
-use crate::look::scan::{self, Way, Where, companions, hash};
+use crate::look::ollama::Hashed;
+use crate::look::scan::{self, Way, Where, companions};
 use crate::look::{Depth, sqlite::Examiner};
 use crate::memory::{Memory, Seen};
 use crate::report::Checked;
@@ -79,7 +83,7 @@ pub fn prove(vault: &Vault, snapshot: &Snapshot, request: &Request) -> Result<Sn
             .as_deref()
             .map(|mount| (mount, data.as_path())),
     };
-    let seen = scan::guard(&manifest.settings, &data, &way);
+    let mut seen = scan::guard(&manifest.settings, &data, &way);
     if let Some(why) = could_not(&seen) {
         // The databases stay writable, by which is seen that they may be folded and the manifest does not know it.
         return Err(Error::CouldNot {
@@ -88,7 +92,8 @@ pub fn prove(vault: &Vault, snapshot: &Snapshot, request: &Request) -> Result<Sn
         });
     }
     let known = hashed_on_the_way(&manifest, &data, &seen, &before);
-    refresh(&mut manifest, &data, &databases, &known)?;
+    let blobs = refresh(&mut manifest, &data, &databases, &known)?;
+    note_blobs(&mut seen, &manifest, &blobs);
     write_durably(&snapshot.path.join("manifest.json"), &manifest.text()?)?;
     set_mode(&data, &databases, 0o400)?;
 
@@ -213,13 +218,21 @@ fn set_mode(data: &Path, databases: &[PathBuf], mode: u32) -> Result<()> {
     Ok(())
 }
 
-/// Writes into the manifest what every file holds now: hashes, and what folding changed or removed.
+/// A blob of a model that was read: its digest as its name tells it, and as its content does.
+struct Blob {
+    path: PathBuf,
+    named: String,
+    found: String,
+}
+
+/// Writes into the manifest what every file holds now: hashes, and what folding changed or removed. Returns the blobs of
+/// models that were read for that.
 fn refresh(
     manifest: &mut Manifest,
     data: &Path,
     databases: &[PathBuf],
     known: &HashMap<PathBuf, String>,
-) -> Result<()> {
+) -> Result<Vec<Blob>> {
     for main in databases.iter().map(|d| data.join(d)) {
         // What SQLite leaves when a copy could not be read to its end; it can be made anew from the log.
         let shm = sidecar(&main, "-shm");
@@ -237,6 +250,9 @@ fn refresh(
     manifest
         .entries
         .retain(|e| !folded.contains(e.path.as_path()) || data.join(e.path.as_path()).exists());
+    let root = Root::open(data)?;
+    let named = Blobs::of(&root, &manifest.settings, HashSet::new());
+    let mut blobs = Vec::new();
     let mut size = 0;
     for entry in &mut manifest.entries {
         let path = data.join(entry.path.as_path());
@@ -253,16 +269,45 @@ fn refresh(
             if blake3.is_some() && matches!(how, How::Link | How::Live) {
                 continue;
             }
-            *blake3 = Some(match known.get(&path) {
-                Some(known) => known.clone(),
-                None => hash(&path).doing("read", &path)?,
-            });
+            if let Some(known) = known.get(&path) {
+                *blake3 = Some(known.clone());
+                continue;
+            }
+            let digest = named.digest_in(&root, entry.path.as_path());
+            let read = File::open(&path)
+                .and_then(|file| content::digests(&file, digest.is_some(), |_| true))
+                .doing("read", &path)?;
+            *blake3 = Some(read.blake3);
+            blobs.extend(digest.zip(read.sha256).map(|(named, found)| Blob {
+                path: entry.path.as_path().to_owned(),
+                named,
+                found,
+            }));
         }
     }
     let files = manifest.files().count() as u64;
     manifest.summary.size_bytes = size;
     manifest.summary.files = files;
-    Ok(())
+    Ok(blobs)
+}
+
+/// Adds to what was seen of each store whether its blobs that were read are what their names say.
+fn note_blobs(seen: &mut GuardObservation, manifest: &Manifest, blobs: &[Blob]) {
+    for (store, seen) in manifest.settings.stores.iter().zip(&mut seen.stores) {
+        let Some(Terms::Ollama(found)) = seen.application.as_mut().map(|a| &mut a.terms) else {
+            continue;
+        };
+        let mut hashed = Hashed {
+            complete: true,
+            ..Hashed::default()
+        };
+        let is_of = |b: &&Blob| store.path == Path::new(".") || b.path.starts_with(&store.path);
+        for blob in blobs.iter().filter(is_of) {
+            let name = blob.path.file_name().unwrap_or_default();
+            hashed.compare(&name.to_string_lossy(), &blob.named, &blob.found);
+        }
+        found.hashed = Some(hashed);
+    }
 }
 
 /// Returns when a store's main file had last been written to when it was captured.
@@ -290,7 +335,8 @@ fn judge(
     findings.extend(
         told.map(|what| Finding::of_guard(FindingId::StoreUnreadable, Severity::Hold, &what)),
     );
-    let drift = judge::guard(guard, seen, memory, Occasion::Proof);
+    let known = memory.before_capture(snapshot.summary.taken_at);
+    let drift = judge::guard(guard, seen, &known, Occasion::Proof);
     let suspicious = drift.iter().find(|f| {
         matches!(
             f.id,

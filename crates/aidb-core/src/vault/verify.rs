@@ -13,18 +13,29 @@ use super::layout::{DAMAGED, Snapshot, Vault};
 use super::manifest::{Kind, Manifest, RelPath};
 use super::publish::write_json;
 use crate::capture::pin::sidecar;
+use crate::capture::plan::Blobs;
 use crate::capture::walk::{Exclude, Root};
 use crate::error::{IoContext as _, Result};
+use crate::look::content::{self, Digests};
 use crate::look::scan::database_file;
 use crate::progress::{Progress, Work};
+
+/// A file whose content is known, and where it lies.
+struct Wanted<'m> {
+    path: &'m RelPath,
+    file: PathBuf,
+    blake3: &'m str,
+    /// As its name tells it, of the blob of a model.
+    sha256: Option<String>,
+}
 
 /// Reads files for their hashes: on all cores, each inode once, however many snapshots share it.
 #[derive(Debug, Default)]
 pub struct Reading {
     /// Read from the disk, not from what the kernel remembers of it.
     pub from_disk: bool,
-    /// Device and inode, and the hash that was read; `None` if it could not be.
-    known: Mutex<HashMap<(u64, u64), Option<String>>>,
+    /// Device and inode, and the hashes that were read; `None` if they could not be.
+    known: Mutex<HashMap<(u64, u64), Option<Digests>>>,
 }
 
 impl Reading {
@@ -37,22 +48,23 @@ impl Reading {
         }
     }
 
-    /// Returns the files among `wanted` whose content is not the expected one.
+    /// Returns the files among `wanted` whose content is not the expected one, and the blobs whose name is another.
     fn differing<'w>(
         &self,
-        wanted: &[(&'w RelPath, PathBuf, &str)],
+        wanted: &[Wanted<'w>],
         work: &Work<'_>,
-    ) -> HashSet<&'w RelPath> {
+    ) -> (HashSet<&'w RelPath>, HashSet<&'w RelPath>) {
         let threads = std::thread::available_parallelism().map_or(1, usize::from);
         let threads = threads.min(wanted.len()).max(1);
         let next = AtomicUsize::new(0);
-        let differing = Mutex::new(HashSet::new());
+        let (differing, misnamed) = (Mutex::new(HashSet::new()), Mutex::new(HashSet::new()));
         let read = || {
-            while let Some((path, file, expected)) =
-                wanted.get(next.fetch_add(1, Ordering::Relaxed))
-            {
-                if self.hash(file, work).as_deref() != Some(*expected) {
-                    lock(&differing).insert(*path);
+            while let Some(wanted) = wanted.get(next.fetch_add(1, Ordering::Relaxed)) {
+                let found = self.digests(&wanted.file, wanted.sha256.is_some(), work);
+                if found.as_ref().map(|f| f.blake3.as_str()) != Some(wanted.blake3) {
+                    lock(&differing).insert(wanted.path);
+                } else if found.and_then(|f| f.sha256) != wanted.sha256 {
+                    lock(&misnamed).insert(wanted.path);
                 }
             }
         };
@@ -62,22 +74,24 @@ impl Reading {
             }
             read();
         });
-        differing
-            .into_inner()
-            .unwrap_or_else(PoisonError::into_inner)
+        let inner = |found: Mutex<_>| found.into_inner().unwrap_or_else(PoisonError::into_inner);
+        (inner(differing), inner(misnamed))
     }
 
-    fn hash(&self, path: &Path, work: &Work<'_>) -> Option<String> {
+    fn digests(&self, path: &Path, wants_sha256: bool, work: &Work<'_>) -> Option<Digests> {
         let file = File::open(path).ok()?;
         let metadata = file.metadata().ok()?;
         let inode = (metadata.dev(), metadata.ino());
-        if let Some(known) = lock(&self.known).get(&inode) {
+        let tells = |known: &Option<Digests>| {
+            !wants_sha256 || known.as_ref().is_none_or(|k| k.sha256.is_some())
+        };
+        if let Some(known) = lock(&self.known).get(&inode).filter(|known| tells(known)) {
             work.advance(metadata.len());
             return known.clone();
         }
-        let hash = hash_open(&file, self.from_disk, work).ok();
-        lock(&self.known).insert(inode, hash.clone());
-        hash
+        let read = read_open(&file, self.from_disk, wants_sha256, work).ok();
+        lock(&self.known).insert(inode, read.clone());
+        read
     }
 }
 
@@ -85,7 +99,12 @@ fn lock<T>(mutex: &Mutex<T>) -> std::sync::MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
-fn hash_open(file: &File, from_disk: bool, work: &Work<'_>) -> std::io::Result<String> {
+fn read_open(
+    file: &File,
+    from_disk: bool,
+    wants_sha256: bool,
+    work: &Work<'_>,
+) -> std::io::Result<Digests> {
     let forget = || {
         if from_disk {
             // Clean pages go; those that were not written yet are not on the disk, and stay.
@@ -93,13 +112,13 @@ fn hash_open(file: &File, from_disk: bool, work: &Work<'_>) -> std::io::Result<S
         }
     };
     forget();
-    let hash = crate::hash::of_file(file, |bytes| {
+    let read = content::digests(file, wants_sha256, |bytes| {
         work.advance(bytes);
         true
     })?;
     // Nor do they push out of memory what applications use.
     forget();
-    Ok(hash.unwrap_or_default())
+    Ok(read)
 }
 
 /// What verifying found.
@@ -107,12 +126,22 @@ fn hash_open(file: &File, from_disk: bool, work: &Work<'_>) -> std::io::Result<S
 pub struct Verified {
     /// Files of the manifest that are missing, cannot be read, or differ from it.
     pub differing: Vec<RelPath>,
+    /// Blobs of models that are as the manifest says and not as their names say: they were kept like that.
+    pub blobs: Vec<RelPath>,
     /// What lies among them and the manifest does not name, the top of each tree: it was put there since. It is no part
     /// of what was proven, and nothing that reads the snapshot reads it.
     pub unnamed: Vec<RelPath>,
 }
 
-/// Compares a snapshot with its manifest. A file whose hash is not known yet is only looked for.
+impl Verified {
+    /// Returns every file that is not what it should be.
+    #[must_use]
+    pub fn bad(&self) -> Vec<RelPath> {
+        [self.differing.clone(), self.blobs.clone()].concat()
+    }
+}
+
+/// Compares a snapshot with its manifest, and the blobs of models with their names. A file whose hash is not known yet is only looked for.
 ///
 /// A proof that was killed may have folded a database's log into it, and not yet written that down. It makes the
 /// database writable first: while it is that, it may have grown, and its log may be gone.
@@ -120,6 +149,11 @@ pub fn verify(snapshot: &Snapshot, reading: &Reading, progress: &dyn Progress) -
     let manifest = snapshot.manifest()?;
     let data = snapshot.data();
     let folding = being_folded(&manifest, &data);
+    let root = Root::open(&data).ok();
+    let named = root
+        .as_ref()
+        .map(|root| Blobs::of(root, &manifest.settings, HashSet::new()));
+    let digest = |path: &Path| named.as_ref()?.digest_in(root.as_ref()?, path);
     let mut differing = HashSet::new();
     let mut to_read = Vec::new();
     for entry in &manifest.entries {
@@ -132,8 +166,13 @@ pub fn verify(snapshot: &Snapshot, reading: &Reading, progress: &dyn Progress) -
             } => {
                 let there = std::fs::symlink_metadata(&path)
                     .is_ok_and(|m| m.is_file() && m.len() == *size_bytes);
-                if let (true, Some(known)) = (there, blake3) {
-                    to_read.push((&entry.path, path, known.as_str()));
+                if let (true, Some(blake3)) = (there, blake3) {
+                    to_read.push(Wanted {
+                        path: &entry.path,
+                        file: path,
+                        blake3,
+                        sha256: digest(entry.path.as_path()),
+                    });
                 }
                 there
             }
@@ -149,13 +188,15 @@ pub fn verify(snapshot: &Snapshot, reading: &Reading, progress: &dyn Progress) -
         }
     }
     let work = Work::begin(progress, "verify", manifest.summary.size_bytes);
-    differing.extend(reading.differing(&to_read, &work));
-    let in_order = manifest.entries.iter().map(|e| &e.path);
+    let (read, misnamed) = reading.differing(&to_read, &work);
+    differing.extend(read);
+    let in_order = |found: &HashSet<&RelPath>| {
+        let paths = manifest.entries.iter().map(|e| &e.path);
+        paths.filter(|p| found.contains(p)).cloned().collect()
+    };
     Ok(Verified {
-        differing: in_order
-            .filter(|p| differing.contains(p))
-            .cloned()
-            .collect(),
+        differing: in_order(&differing),
+        blobs: in_order(&misnamed),
         unnamed: unnamed(snapshot, &manifest),
     })
 }

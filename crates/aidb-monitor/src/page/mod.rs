@@ -126,12 +126,11 @@ fn findings(out: &mut String, picture: &Picture, command: &dyn Fn(&[String]) -> 
         if !finding.next.is_empty() {
             out.push_str("<ul>");
             for step in &finding.next {
-                let command = text(&command(&step.arguments));
-                let _ = write!(
-                    out,
-                    "<li><span>{}</span><code>{command}</code></li>",
-                    text(&step.purpose)
-                );
+                let _ = write!(out, "<li><span>{}</span>", text(&step.purpose));
+                if step.is_command() {
+                    let _ = write!(out, "<code>{}</code>", text(&command(&step.arguments)));
+                }
+                out.push_str("</li>");
             }
             out.push_str("</ul>");
         }

@@ -5,16 +5,15 @@ use std::io::{self, Read, Write};
 use std::os::unix::ffi::OsStrExt;
 use std::os::unix::process::ExitStatusExt;
 use std::path::{Path, PathBuf};
-use std::process::{Command, ExitCode, ExitStatus, Stdio};
-use std::sync::mpsc;
-use std::thread;
-use std::time::{Duration, Instant};
+use std::process::{Command, ExitCode};
+use std::time::Duration;
 
-use rustix::process::{Resource, Rlimit, setrlimit};
+use rustix::process::{Resource, Rlimit, Signal, set_parent_process_death_signal, setrlimit};
 use serde::{Deserialize, Serialize};
 
 use super::examination::{Examination, Request};
 use super::integrity;
+use crate::program::{NoAnswer, Program, Ran};
 
 /// The argument that makes a tool an examiner.
 pub const ARGUMENT: &str = "__examine";
@@ -22,7 +21,6 @@ pub const ARGUMENT: &str = "__examine";
 /// How long after the deadline the child may still end by itself.
 const GRACE: Duration = Duration::from_millis(1500);
 const MOST_ANSWER_BYTES: u64 = 256 * 1024 * 1024;
-const MOST_STDERR_BYTES: u64 = 16 * 1024;
 
 /// Who examines.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -103,123 +101,67 @@ impl Examiner {
                     deadline_ms: u64::try_from(deadline.as_millis()).unwrap_or(u64::MAX),
                     memory_limit_bytes: *memory_limit_bytes,
                 };
-                ask(program, &job, deadline).map_err(|error| match error {
-                    Asked::Io(source) => ExamineError::Start {
-                        program: program.clone(),
-                        source,
-                    },
-                    Asked::Known(error) => error,
-                })
+                ask(program, &job, deadline)
             }
         }
     }
 }
 
-enum Asked {
-    Io(io::Error),
-    Known(ExamineError),
-}
-
-impl From<io::Error> for Asked {
-    fn from(error: io::Error) -> Self {
-        Self::Io(error)
-    }
-}
-
-fn ask(program: &Path, job: &Job, deadline: Duration) -> Result<Examination, Asked> {
-    let begun = Instant::now();
+fn ask(program: &Path, job: &Job, deadline: Duration) -> Result<Examination, ExamineError> {
+    let start = |source| ExamineError::Start {
+        program: program.to_owned(),
+        source,
+    };
+    let question = serde_json::to_vec(job).map_err(|e| start(e.into()))?;
     let mut command = Command::new(program);
     command.arg(ARGUMENT).env_clear();
     if let Some(folder) = std::env::var_os("TMPDIR") {
         command.env("TMPDIR", folder);
     }
-    let mut child = command
-        .stdin(Stdio::piped())
-        .stdout(Stdio::piped())
-        .stderr(Stdio::piped())
-        .spawn()?;
-    let question = serde_json::to_vec(job).map_err(io::Error::from)?;
-    // Each pipe has its own thread, so that none can fill up while we wait for another.
-    if let Some(mut stdin) = child.stdin.take() {
-        thread::spawn(move || stdin.write_all(&question));
-    }
-    let stdout = listen(child.stdout.take(), MOST_ANSWER_BYTES);
-    let stderr = listen(child.stderr.take(), MOST_STDERR_BYTES);
-    let left = || (deadline + GRACE).saturating_sub(begun.elapsed());
-    let answer = stdout.recv_timeout(left());
-    let status = match answer {
-        Ok(_) => wait(&mut child, left())?,
-        Err(_) => None,
+    let ran = Program::of(command, deadline + GRACE)
+        .input(question)
+        .most_answer_bytes(MOST_ANSWER_BYTES)
+        .attempt();
+    let ran = match ran {
+        Ok(ran) => ran,
+        Err(NoAnswer::Start(source) | NoAnswer::Wait(source)) => return Err(start(source)),
+        Err(NoAnswer::Late(waited)) => return Err(ExamineError::Deadline { waited }),
+        Err(why @ (NoAnswer::HeldOpen | NoAnswer::TooLong(_))) => {
+            return Err(ExamineError::Died {
+                status: why.to_string(),
+                stderr: String::new(),
+            });
+        }
     };
-    let (Ok(answer), Some(status)) = (answer, status) else {
-        child.kill()?;
-        child.wait()?;
-        return Err(Asked::Known(ExamineError::Deadline {
-            waited: begun.elapsed(),
-        }));
-    };
-    if status.success()
-        && let Ok(found) = serde_json::from_slice(&answer)
+    if ran.status.success()
+        && let Ok(found) = serde_json::from_slice(&ran.answer)
     {
         return Ok(found);
     }
-    // The pipe ends with the child, so this does not wait for long.
-    let stderr = stderr
-        .recv_timeout(Duration::from_millis(200))
-        .unwrap_or_default();
-    let stderr = String::from_utf8_lossy(&stderr).into_owned();
-    Err(Asked::Known(died(status, stderr, job, begun.elapsed())))
+    Err(died(ran, job))
 }
 
-fn died(status: ExitStatus, stderr: String, job: &Job, waited: Duration) -> ExamineError {
+fn died(ran: Ran, job: &Job) -> ExamineError {
     // Rust aborts when there is no memory, and says so; the loader fails before `main`.
-    if stderr.contains("memory allocation of") || stderr.contains("Cannot allocate memory") {
+    if ran.complaint.contains("memory allocation of")
+        || ran.complaint.contains("Cannot allocate memory")
+    {
         return ExamineError::Memory {
             limit_bytes: job.memory_limit_bytes,
         };
     }
-    let cpu = [rustix::process::Signal::XCPU, rustix::process::Signal::KILL];
-    if status
+    let cpu = [Signal::XCPU, Signal::KILL];
+    if ran
+        .status
         .signal()
         .is_some_and(|signal| cpu.iter().any(|known| known.as_raw() == signal))
-        && u128::from(job.deadline_ms) <= waited.as_millis()
+        && u128::from(job.deadline_ms) <= ran.took.as_millis()
     {
-        return ExamineError::Deadline { waited };
+        return ExamineError::Deadline { waited: ran.took };
     }
     ExamineError::Died {
-        status: status.to_string(),
-        stderr,
-    }
-}
-
-/// Reads a pipe to its end, keeps at most `most` bytes, and sends them when the pipe is closed.
-fn listen(pipe: Option<impl Read + Send + 'static>, most: u64) -> mpsc::Receiver<Vec<u8>> {
-    let (sender, receiver) = mpsc::channel();
-    if let Some(mut pipe) = pipe {
-        thread::spawn(move || {
-            let mut kept = Vec::new();
-            let read = pipe.by_ref().take(most).read_to_end(&mut kept);
-            if read.is_ok() {
-                // The rest is drained, so that the child can end.
-                let _ = io::copy(&mut pipe, &mut io::sink());
-            }
-            let _ = sender.send(kept);
-        });
-    }
-    receiver
-}
-
-/// Waits for the child to end; it has closed its answer, so that it does so at once or never.
-fn wait(child: &mut std::process::Child, most: Duration) -> io::Result<Option<ExitStatus>> {
-    let begun = Instant::now();
-    loop {
-        if let Some(status) = child.try_wait()? {
-            return Ok(Some(status));
-        }
-        if begun.elapsed() >= most {
-            return Ok(None);
-        }
-        thread::sleep(Duration::from_millis(1));
+        status: ran.status.to_string(),
+        stderr: ran.complaint,
     }
 }
 
@@ -239,6 +181,8 @@ pub fn child_main() -> Option<ExitCode> {
 }
 
 fn answer() -> io::Result<()> {
+    // In a process group of its own it would outlive whoever asked, if that is killed.
+    set_parent_process_death_signal(Some(Signal::KILL))?;
     let mut question = Vec::new();
     io::stdin()
         .lock()

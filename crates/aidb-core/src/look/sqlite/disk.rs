@@ -65,6 +65,7 @@ fn observation(facts: &Facts) -> Database {
             schema: h.schema_cookie,
         }),
         written_ns: None,
+        boot: None,
         blake3: None,
         main_blake3: None,
         tables,

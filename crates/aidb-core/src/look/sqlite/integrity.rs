@@ -432,12 +432,24 @@ fn is_interrupt(error: &rusqlite::Error) -> bool {
     error.sqlite_error_code() == Some(ErrorCode::OperationInterrupted)
 }
 
-/// `SQLITE_CORRUPT` and `SQLITE_NOTADB` are damage; everything else is ours, the machine's, or the application's.
+/// `SQLITE_CORRUPT` and `SQLITE_NOTADB` are damage, and so is a version of an FTS5 table that there never was; everything
+/// else is ours, the machine's, or the application's.
 fn class(error: &rusqlite::Error) -> Class {
     match error.sqlite_error_code() {
         Some(ErrorCode::DatabaseCorrupt | ErrorCode::NotADatabase) => Class::Damaged,
+        _ if is_no_fts5_version(&error.to_string()) => Class::Damaged,
         _ => Class::CouldNot,
     }
+}
+
+/// SQLite refuses an FTS5 table whose configuration names another version than 4 or 5, as an ordinary error. A slightly
+/// higher one may come to be; any other is damage.
+fn is_no_fts5_version(message: &str) -> bool {
+    const MAY_COME: std::ops::RangeInclusive<i64> = 6..=32;
+    let found = message
+        .split_once("invalid fts5 file format (found ")
+        .and_then(|(_, rest)| rest.split(',').next()?.parse().ok());
+    found.is_some_and(|version: i64| !MAY_COME.contains(&version))
 }
 
 fn class_of_message(message: &str) -> Class {

@@ -5,10 +5,10 @@
 pub mod child;
 pub mod disk;
 pub mod examination;
+pub(crate) mod free;
 pub mod header;
 pub mod integrity;
 pub mod journal;
-pub(crate) mod live;
 pub mod looks;
 mod pages;
 pub mod schema;

@@ -146,6 +146,8 @@ pub const MODULES: &[&str] = &[
 ];
 
 const MOST_ENTRIES: usize = 10_000;
+/// Of all records together: cells may share their bytes, so that a small file could hold any number of long ones.
+const MOST_BYTES: usize = 64 * 1024 * 1024;
 const LONGEST_SQL: usize = 64 * 1024;
 /// Of a record: enough for names and for the SQL text in UTF-16.
 const LONGEST_RECORD: usize = 512 * 1024;
@@ -166,16 +168,19 @@ pub(super) fn read(pages: &Pages<'_>, header: &Header) -> Result<Schema, Problem
         complete: true,
         ..Schema::default()
     };
+    let mut bytes_left = MOST_BYTES;
     walk_table(pages, 1, LONGEST_RECORD, |record| {
-        if schema.entries.len() >= MOST_ENTRIES {
+        let rows = schema.entries.len() + schema.malformed.len();
+        if rows >= MOST_ENTRIES || record.len() > bytes_left {
             schema.complete = false;
             return false;
         }
+        bytes_left -= record.len();
         match entry(record, encoding) {
             Some(entry) => schema.entries.push(entry),
             None => schema
                 .malformed
-                .push(format!("row {} is no schema row", schema.entries.len() + 1)),
+                .push(format!("row {} is no schema row", rows + 1)),
         }
         true
     })?;

@@ -292,3 +292,17 @@ fn a_commit_over_two_databases_is_not_recovered_here() {
         bytes.journal
     );
 }
+
+#[test]
+fn an_fts5_table_of_a_version_that_never_was_is_damaged_and_one_of_a_newer_version_is_not() {
+    for (version, damaged) in [(0, true), (-7, true), (100_000, true), (7, false)] {
+        let bench = Bench::new();
+        bench.closed("CREATE TABLE t(x); CREATE VIRTUAL TABLE f USING fts5(x); INSERT INTO f VALUES ('word')");
+        bench.closed(&format!(
+            "UPDATE f_config SET v = {version} WHERE k = 'version'"
+        ));
+        let found = examine(&bench.path(), &full());
+        assert_eq!(found.is_damaged(), damaged, "{version}: {found:?}");
+        assert!(found.problems().next().is_some(), "{version}: {found:?}");
+    }
+}

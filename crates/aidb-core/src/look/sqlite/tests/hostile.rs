@@ -71,6 +71,56 @@ fn changes() -> impl Strategy<Value = Vec<(prop::sample::Index, u8)>> {
     )
 }
 
+/// Makes every cell pointer of page 1 lead to its first cell, as many as there are said to be.
+fn repeat_first_cell(main: &mut [u8], cells: u16) {
+    let first = [main[108], main[109]];
+    main[103..105].copy_from_slice(&cells.to_be_bytes());
+    for at in (0..usize::from(cells)).map(|cell| 108 + 2 * cell) {
+        main[at..at + 2].copy_from_slice(&first);
+    }
+}
+
+/// A small file may say that it holds any number of long rows: cells may share their bytes.
+#[test]
+fn cells_that_share_one_long_row_are_not_read_for_ever() {
+    let with_row_of = |length: usize| {
+        let bench = Bench::new();
+        let long = "x".repeat(length);
+        bench.closed(&format!(
+            "PRAGMA page_size=4096; CREATE TABLE t(a DEFAULT '{long}')"
+        ));
+        let mut bytes = bench.bytes();
+        let main = bytes.main();
+        let cell = u16::from_be_bytes([main[108], main[109]]);
+        (bytes, cell)
+    };
+    // How much of a row lies in its cell depends on its length: here the cell leaves room for many pointers.
+    let (mut bytes, _) = (0..8)
+        .map(|n| with_row_of(600_000 + n * 500))
+        .find(|(_, cell)| *cell > 108 + 2 * 200)
+        .unwrap();
+    repeat_first_cell(bytes.main(), 200);
+    let facts = bytes.facts();
+    let schema = facts.schema.as_ref().unwrap();
+    assert!(!schema.complete, "{} entries", schema.entries.len());
+    assert!(schema.entries.len() < 200 && !facts.never_initialised());
+}
+
+#[test]
+fn rows_that_are_none_are_counted_like_those_that_are() {
+    let bench = Bench::new();
+    bench.closed("PRAGMA page_size=65536; CREATE TABLE t(a)");
+    let mut bytes = bench.bytes();
+    let main = bytes.main();
+    repeat_first_cell(main, 20_000);
+    let cell = usize::from(u16::from_be_bytes([main[108], main[109]]));
+    // Length and rowid take a byte each; a header of one byte has no columns.
+    main[cell + 2] = 1;
+    let facts = bytes.facts();
+    let schema = facts.schema.as_ref().unwrap();
+    assert!(!schema.complete && schema.malformed.len() <= 10_000);
+}
+
 proptest! {
     #![proptest_config(ProptestConfig { cases: 400, ..ProptestConfig::default() })]
 
