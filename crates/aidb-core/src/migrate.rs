@@ -64,6 +64,9 @@ pub struct Applied {
     pub blake3: String,
     /// When.
     pub applied_at: Timestamp,
+    /// How many events of the guard there were: the clock may be set back, and their order stays.
+    #[serde(default)]
+    pub after: Option<usize>,
 }
 
 /// What a migration did.
@@ -360,10 +363,13 @@ impl Run<'_> {
             return Err(format!("the data is in use: {user}"));
         }
         let earlier = record.pending.clone();
+        let events = self.stack.ledger().and_then(|l| l.events(&self.guard.name));
+        let after = events.ok().map(|events| events.len());
         record.pending = Some(Pending {
             file: file.name.clone(),
             snapshot: self.snapshot.as_ref().map(Snapshot::id),
             began_at: Timestamp::now(),
+            after,
         });
         record
             .write(self.stack, self.guard, self.store)
@@ -381,6 +387,7 @@ impl Run<'_> {
             name: file.name.clone(),
             blake3: file.blake3.clone(),
             applied_at: Timestamp::now(),
+            after,
         });
         self.verify(is_last)
     }

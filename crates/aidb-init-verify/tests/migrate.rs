@@ -299,6 +299,72 @@ fn a_run_that_was_killed_is_told_with_the_way_back_and_the_way_back_settles_it()
     assert_eq!(notes(&stack), Some(1));
 }
 
+/// The clock is set back between the kill and the way back: their order tells that it settles it.
+#[test]
+fn the_way_back_settles_it_whatever_the_clock_says() {
+    let stack = with_files(&[ONE]);
+    let _ = migrate(&stack).with(0);
+    let record = stack
+        .vault()
+        .join("open-webui/migrations-open-webui-chats.json");
+    let mut document: serde_json::Value =
+        serde_json::from_str(&std::fs::read_to_string(&record).unwrap()).unwrap();
+    let later = "2099-01-01T00:00:00Z";
+    let after = document["applied"][0]["after"].as_u64().unwrap();
+    document["applied"][0]["applied_at"] = later.into();
+    document["pending"] = serde_json::json!({ "file": "0002_rows.sql", "snapshot": "open-webui/1",
+        "began_at": later, "after": after });
+    std::fs::write(&record, document.to_string()).unwrap();
+    let start = "aidb-precheck check --at start open-webui";
+    let _ = stack.run(start).with(1);
+    let _ = stack
+        .run("aidb-snapshot restore open-webui --snapshot 1 --only webui.db")
+        .with(0);
+    let _ = stack.run(start).with(0);
+    write(&stack, &[TWO]);
+    let _ = migrate(&stack).with(0);
+    assert_eq!(notes(&stack), Some(1));
+}
+
+/// Killed at any moment, a migration leaves the state before it or the one after it, or is held with the way back.
+#[test]
+fn a_migration_that_is_killed_at_any_moment_leads_back_or_is_done() {
+    const MOMENTS: u32 = 6;
+    let fill = "insert into aidb_note(text) with recursive n(i) as
+                (select 1 union all select i + 1 from n where i < 20000) select hex(randomblob(200)) from n;";
+    let files = [ONE, ("0002_fill.sql", fill), ("0003_fill.sql", fill)];
+    let began = std::time::Instant::now();
+    let _ = migrate(&with_files(&files)).with(0);
+    let whole = began.elapsed();
+    for moment in 0..MOMENTS {
+        let stack = with_files(&files);
+        let before = content(&stack.data().join("webui.db"));
+        let mut command = stack.command("aidb-init-verify");
+        command.args(["migrate", "open-webui", "chats", "--from", "sql"]);
+        let silent = std::process::Stdio::null;
+        let mut run = command.stdout(silent()).stderr(silent()).spawn().unwrap();
+        std::thread::sleep(whole * moment / MOMENTS);
+        run.kill().unwrap();
+        run.wait().unwrap();
+        let start = stack.run("aidb-precheck check --at start open-webui");
+        if start.status == 1 {
+            let back = "bring back the state before it:";
+            let line = start.stdout.lines().find_map(|l| l.split_once(back));
+            let command = stack.printed(line.unwrap_or_else(|| panic!("{start}")).1.trim());
+            let _ = stack.shell(&command).with(0);
+            assert!(
+                before == content(&stack.data().join("webui.db")),
+                "{moment}"
+            );
+            let _ = stack
+                .run("aidb-precheck check --at start open-webui")
+                .with(0);
+        }
+        let _ = migrate(&stack).with(0);
+        assert_eq!(notes(&stack), Some(40_000), "{moment}");
+    }
+}
+
 #[test]
 fn what_lies_in_the_log_only_is_migrated_and_comes_back() {
     let stack = Stack::with(

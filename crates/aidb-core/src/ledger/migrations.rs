@@ -22,6 +22,7 @@ impl Ledger {
                         .get::<_, String>(3)?
                         .parse()
                         .unwrap_or(Timestamp::UNIX_EPOCH),
+                    after: None,
                 })
             },
         )

@@ -35,6 +35,9 @@ pub(super) struct Pending {
     /// What brings back the state before.
     pub snapshot: Option<String>,
     pub began_at: Timestamp,
+    /// How many events of the guard there were: the clock may be set back, and their order stays.
+    #[serde(default)]
+    pub after: Option<usize>,
 }
 
 impl Record {
@@ -84,7 +87,7 @@ impl Record {
         record.applied = in_effect(record.applied, &restores);
         record.pending = record
             .pending
-            .filter(|p| !restores.iter().any(|(at, _)| *at > p.began_at))
+            .filter(|p| !restores.iter().any(|r| r.is_later(p.began_at, p.after)))
             .filter(|p| p.snapshot.is_some() || guard.data.join(&store.path).exists());
         Ok(record)
     }
@@ -104,14 +107,31 @@ fn copy_path(stack: &Stack, guard: &Guard, store: &Store) -> PathBuf {
     stack.vault.guard_folder(&guard.name).join(name)
 }
 
-/// Returns the restores that stand: when each was made, and from when its snapshot is.
+/// A restore that stands.
+struct Restore {
+    /// Its place among the events of the guard.
+    index: usize,
+    at: Timestamp,
+    /// From when its snapshot is.
+    taken: Timestamp,
+}
+
+impl Restore {
+    /// Returns whether it was made after something that happened at a time, and after so many events. A ledger that was
+    /// lost begins with none.
+    fn is_later(&self, than: Timestamp, after: Option<usize>) -> bool {
+        self.at > than || after.is_some_and(|after| self.index >= after)
+    }
+}
+
+/// Returns the restores that stand.
 fn restores(
     events: &[Event],
     database: &Path,
     taken_at: impl Fn(&str) -> Option<Timestamp>,
-) -> Vec<(Timestamp, Timestamp)> {
+) -> Vec<Restore> {
     let mut standing = Vec::new();
-    for event in events {
+    for (index, event) in events.iter().enumerate() {
         match event.kind.as_str() {
             "restore" => {
                 let id = event.detail.split(',').next().unwrap_or_default();
@@ -124,7 +144,8 @@ fn restores(
                 }
                 // Of a snapshot that is gone only the name is left, which tells its time.
                 let taken = taken_at(id).or_else(|| time_of(id));
-                standing.push(taken.map(|taken| (event.at, taken)));
+                let at = event.at;
+                standing.push(taken.map(|taken| Restore { index, at, taken }));
             }
             "undo" => {
                 standing.pop();
@@ -143,11 +164,11 @@ fn time_of(id: &str) -> Option<Timestamp> {
 }
 
 /// Returns what is still applied after these restores.
-fn in_effect(applied: Vec<Applied>, restores: &[(Timestamp, Timestamp)]) -> Vec<Applied> {
+fn in_effect(applied: Vec<Applied>, restores: &[Restore]) -> Vec<Applied> {
     let undone = |a: &Applied| {
         restores
             .iter()
-            .any(|(at, taken)| a.applied_at > *taken && a.applied_at < *at)
+            .any(|r| a.applied_at > r.taken && r.is_later(a.applied_at, a.after))
     };
     applied.into_iter().take_while(|a| !undone(a)).collect()
 }
@@ -176,6 +197,7 @@ mod tests {
                 name: String::new(),
                 blake3: String::new(),
                 applied_at: at(second),
+                after: None,
             })
             .to_vec();
         let left = |events: &[Event]| {
@@ -192,6 +214,17 @@ mod tests {
             2
         );
         assert_eq!(left(&[event(25, "restore", "w/x")]), 2);
+        // The clock was set back between the two: the order of things tells.
+        let later = |after| {
+            let restores = restores(
+                &[event(25, "restore", "w/x")],
+                Path::new("webui.db"),
+                |_| Some(at(20)),
+            );
+            let known = applied.iter().cloned().map(|a| Applied { after, ..a });
+            in_effect(known.collect(), &restores).len()
+        };
+        assert_eq!((later(Some(0)), later(Some(1))), (1, 2));
         assert_eq!(left(&[event(40, "restore", "w/x, only uploads")]), 2);
         assert_eq!(
             left(&[event(40, "restore", "w/x, only uploads, webui.db")]),
