@@ -10,7 +10,10 @@ use crate::guard::Guard;
 impl Ledger {
     /// Keeps a copy of a guard's settings, for hooks of a unit that outlives them.
     pub fn note_guard(&mut self, guard: &Guard) -> Result<()> {
-        let settings = serde_json::to_string(guard).expect("a guard has only string keys");
+        // One whose path is no UTF-8 cannot be written down, and is not remembered.
+        let Ok(settings) = serde_json::to_string(guard) else {
+            return Ok(());
+        };
         // Every check comes here: a write is synced, and takes longer than all the rest of a look that stands.
         let query = "select settings from guard where name = ?";
         let known: Vec<String> = self.rows(query, [&guard.name], |r| r.get(0))?;

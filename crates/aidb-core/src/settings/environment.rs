@@ -45,7 +45,7 @@ impl Environment {
     /// Returns the environment of this process.
     ///
     /// # Errors
-    /// [`Error::Settings`] if `$HOME` is unset or no absolute path.
+    /// [`Error::Settings`] if `$HOME` is unset, no absolute path, or no UTF-8.
     pub fn from_process() -> Result<Self> {
         Self::from_variables(|name| std::env::var_os(name))
     }
@@ -54,17 +54,19 @@ impl Environment {
     /// (XDG Base Directory Specification).
     ///
     /// # Errors
-    /// [`Error::Settings`] if `HOME` is unset or no absolute path.
+    /// [`Error::Settings`] if `HOME` is unset, no absolute path, or no UTF-8.
     pub fn from_variables(variable: impl Fn(&str) -> Option<OsString>) -> Result<Self> {
         let absolute = |name: &str| {
             variable(name)
                 .map(PathBuf::from)
                 .filter(|path| path.is_absolute())
         };
-        let home = absolute("HOME").ok_or_else(|| Error::Settings {
+        // Paths below it are written into documents, which are text.
+        let home = absolute("HOME").filter(|home| home.to_str().is_some());
+        let home = home.ok_or_else(|| Error::Settings {
             file: None,
             what: format!(
-                "expected an absolute path in `HOME`, found {}",
+                "expected an absolute path of UTF-8 in `HOME`, found {}",
                 variable("HOME").map_or("nothing".to_owned(), |v| format!("`{}`", v.display()))
             ),
             hint: Some("set `HOME`, as a login does".to_owned()),
@@ -116,6 +118,15 @@ mod tests {
     #[test]
     fn no_home_is_said() {
         let error = Environment::from_variables(|_| None).unwrap_err();
-        insta::assert_snapshot!(error, @"settings: expected an absolute path in `HOME`, found nothing");
+        insta::assert_snapshot!(error, @"settings: expected an absolute path of UTF-8 in `HOME`, found nothing");
+    }
+
+    #[test]
+    fn a_home_that_cannot_be_written_into_a_document_is_refused() {
+        use std::os::unix::ffi::OsStringExt as _;
+        let home =
+            |name: &str| (name == "HOME").then(|| OsString::from_vec(b"/home/al\xffce".into()));
+        let error = Environment::from_variables(home).unwrap_err();
+        assert!(matches!(error, Error::Settings { .. }), "{error:?}");
     }
 }

@@ -50,9 +50,14 @@ pub fn read(path: &Path, environment: &Environment) -> Result<Settings> {
         ));
     }
     let mut text = String::new();
-    std::fs::File::open(path)
-        .and_then(|file| file.take(LARGEST_BYTES + 1).read_to_string(&mut text))
-        .doing("read", path)?;
+    let read = std::fs::File::open(path)
+        .and_then(|file| file.take(LARGEST_BYTES + 1).read_to_string(&mut text));
+    match read {
+        Err(e) if e.kind() == std::io::ErrorKind::InvalidData => {
+            return Err(refuse("expected text in UTF-8".to_owned(), None));
+        }
+        other => other.doing("read", path)?,
+    };
     if text.len() as u64 > LARGEST_BYTES {
         return Err(refuse(
             format!("expected at most {} MiB, found more", LARGEST_BYTES >> 20),

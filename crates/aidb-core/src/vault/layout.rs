@@ -99,10 +99,18 @@ impl Vault {
 
     /// Returns the names of the guards that have a folder here.
     pub fn guards(&self) -> Result<Vec<String>> {
-        let mut names: Vec<String> = entries_of(&self.root)?
-            .into_iter()
-            .filter(|e| !e.starts_with('.') && self.root.join(e).is_dir())
-            .collect();
+        let mut names = Vec::new();
+        for name in entries_of(&self.root)? {
+            let path = self.root.join(&name);
+            match std::fs::metadata(&path) {
+                Ok(m) if m.is_dir() && !name.starts_with('.') => names.push(name),
+                // What may not be looked at may hold snapshots.
+                Err(e) if e.kind() == std::io::ErrorKind::PermissionDenied => {
+                    return Err(e).doing("look at", &path);
+                }
+                _ => {}
+            }
+        }
         names.sort();
         Ok(names)
     }

@@ -117,8 +117,11 @@ impl Summary {
     /// Returns a sentence for each of the first gaps, and one that counts the rest.
     pub fn told_gaps(&self) -> impl Iterator<Item = String> {
         let one = |gap: &Gap| {
-            let path = gap.path.as_path().display();
-            format!("`{path}` could not be kept: {}", gap.why)
+            let path = gap.path.as_path();
+            if path.as_os_str().is_empty() {
+                return format!("the data folder could not be kept: {}", gap.why);
+            }
+            format!("`{}` could not be kept: {}", path.display(), gap.why)
         };
         let rest = self.gaps.len().saturating_sub(GAPS_TOLD);
         let rest = (rest > 0).then(|| format!("and {rest} more could not be kept"));

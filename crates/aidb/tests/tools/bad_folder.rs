@@ -227,3 +227,17 @@ fn of_many_files_that_may_not_be_read_five_are_named_and_the_rest_is_counted() {
     let show = stack.run("aidb show open-webui/2 --json").json();
     assert_eq!(show["snapshots"][0]["gaps"].as_array().unwrap().len(), 8);
 }
+
+#[test]
+fn a_vault_that_may_not_be_entered_is_not_an_empty_one() {
+    let stack = crate::kept().as_plain_user();
+    let enter = |mode| {
+        let mode = std::os::unix::fs::PermissionsExt::from_mode(mode);
+        std::fs::set_permissions(stack.vault(), mode).unwrap();
+    };
+    enter(0o600);
+    let told = stack.run("aidb list").with(3);
+    assert!(told.stderr.contains("Permission denied"), "{told}");
+    enter(0o700);
+    let _ = stack.run("aidb list").with(0);
+}
