@@ -83,7 +83,7 @@ fn print_table(ui: &Ui, picture: &Picture) {
         "SIZE",
         "ROWS",
         "LAST PROVEN",
-        "STARTS IN 7 DAYS",
+        "STARTS (7 D)",
     ];
     let mut rows = vec![head.map(str::to_owned).to_vec()];
     rows.extend(picture.guards.iter().map(|g| row(g, picture.now)));

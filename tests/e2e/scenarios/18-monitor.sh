@@ -14,8 +14,8 @@ looks() {
   by_timer aidb-monitor
   same "$1: it is told once" '' "$(told)"
 }
-# tells PRIORITY PATTERN: the unit's journal has it.
-tells() { shows "the journal has it, by its priority ($1)" "$2" "journalctl --user -b -o cat -u aidb-monitor.service -p $1..$1"; }
+# tells PRIORITY PATTERN: the journal has it of the monitor (by its name: of what has ended, journald may not know the unit).
+tells() { shows "the journal has it, by its priority ($1)" "$2" "journalctl --user -b -o cat -t aidb-monitor -p $1..$1"; }
 now() { guest "sqlite3 'file:.local/state/aidb/ledger.db?mode=ro' \"select $1 from incarnation order by id desc limit 1\""; }
 inspected() { guest "podman inspect --format '{{$1}}' open-webui"; }
 inside() { guest "stat -L -c '%d %i' /proc/\$(podman inspect --format {{.State.Pid}} open-webui)/root$1"; }

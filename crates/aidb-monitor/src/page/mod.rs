@@ -83,6 +83,9 @@ fn in_a_sentence(picture: &Picture) -> String {
     match (all, held, unsure, warned) {
         (0, ..) => "Nothing is guarded".to_owned(),
         (1, 0, 0, 0) => "The data is fit".to_owned(),
+        (1, 0, 0, _) => "Something should be looked at".to_owned(),
+        (1, 0, _, _) => "Not all could be looked at".to_owned(),
+        (1, ..) => "Not fit to start".to_owned(),
         (_, 0, 0, 0) => format!("All {all} guards are fit"),
         (_, 0, 0, n) => of_all(n, "should be looked at", "should be looked at"),
         (_, 0, n, _) => of_all(
