@@ -250,13 +250,13 @@ fn a_snapshot_that_is_not_there_is_wrong_usage() {
     let stack = kept();
     insta::assert_snapshot!(stack.run("aidb show open-webui/9"), @"
     --- stderr
-    error: `open-webui` has no snapshot `9`
+    error: `open-webui` has no snapshot `9`; nearest: `000001-TIME-manual`
       hint: `BIN/aidb list open-webui` shows what there is
     --- status 2
     ");
     insta::assert_snapshot!(stack.run("aidb restore open-webui --snapshot 9"), @"
     --- stderr
-    error: `open-webui` has no snapshot `9`
+    error: `open-webui` has no snapshot `9`; nearest: `000001-TIME-manual`
       hint: `BIN/aidb list open-webui` shows what there is
     --- status 2
     ");
