@@ -21,8 +21,13 @@ use crate::vault::space;
 
 /// As `xz` does unless told otherwise.
 const PRESET: u32 = 6;
-/// What one core compresses at a time: what `xz -6 -T0` takes, three dictionaries of 8 MiB.
-const XZ_BLOCK_BYTES: u64 = 24 << 20;
+/// What one core compresses at a time at least: what `xz -6 -T0` takes, three dictionaries of 8 MiB.
+const LEAST_BLOCK_BYTES: u64 = 24 << 20;
+/// And at most. Each block begins with an empty dictionary and says again what the one before it knew, so that larger ones
+/// make a smaller archive; each thread has one in memory as it is read and two as they are written.
+const MOST_BLOCK_BYTES: u64 = 64 << 20;
+/// The part of the machine's memory that larger blocks may take, and the part that must do for the least.
+const MEMORY_PARTS: (u64, u64) = (8, 4);
 /// The unit in which files are read.
 const READ_BYTES: usize = 1 << 20;
 /// After how many written bytes it is asked again whether the disk has room.
@@ -55,7 +60,9 @@ pub(super) fn pack(
     let manifest = snapshot.manifest()?;
     let root = Root::open(&snapshot.data())?;
     let work = Work::begin(progress, "archive", manifest.summary.size_bytes);
-    let stream = encoder(manifest.summary.size_bytes)
+    // Beside the content a header and padding for each entry.
+    let entries = manifest.entries.len() as u64;
+    let stream = encoder(manifest.summary.size_bytes + entries * 2 * BLOCK as u64)
         .map_err(io::Error::other)
         .doing("begin to compress to", out)?;
     let target = Target {
@@ -108,25 +115,48 @@ pub(super) fn pack(
     })
 }
 
-/// Returns an encoder on all cores, as far as there is work and memory for them: a quarter of the machine's at most.
+/// Returns an encoder on all cores, as far as there is work and memory for them.
 fn encoder(size_bytes: u64) -> Result<Stream, xz2::stream::Error> {
     let cores = std::thread::available_parallelism().map_or(1, usize::from);
-    let blocks = size_bytes.div_ceil(XZ_BLOCK_BYTES).max(1);
-    let mut threads = u32::try_from(blocks.min(cores as u64)).unwrap_or(1);
     let system = rustix::system::sysinfo();
     let memory = (system.totalram as u64).saturating_mul(u64::from(system.mem_unit));
-    loop {
-        let mut builder = MtStreamBuilder::new();
-        builder
-            .threads(threads)
-            .preset(PRESET)
-            .block_size(XZ_BLOCK_BYTES)
-            .check(Check::Crc64);
-        if threads == 1 || builder.memusage() <= memory / 4 {
-            return builder.encoder();
+    let cores = u32::try_from(cores).unwrap_or(1);
+    let (threads, block_bytes) = split(size_bytes, cores, |threads, block_bytes, part| {
+        builder(threads, block_bytes).memusage() <= memory / part
+    });
+    builder(threads, block_bytes).encoder()
+}
+
+fn builder(threads: u32, block_bytes: u64) -> MtStreamBuilder {
+    let mut builder = MtStreamBuilder::new();
+    builder
+        .threads(threads)
+        .preset(PRESET)
+        .block_size(block_bytes)
+        .check(Check::Crc64);
+    builder
+}
+
+/// Returns how many threads compress, and how large a block each takes at a time: as large as memory allows, and of one
+/// size, so that all end at once. `fits` tells whether threads and blocks fit in a part of the memory.
+fn split(size_bytes: u64, cores: u32, fits: impl Fn(u32, u64, u64) -> bool) -> (u32, u64) {
+    let (ample, scarce) = MEMORY_PARTS;
+    let blocks = size_bytes.div_ceil(LEAST_BLOCK_BYTES).max(1);
+    let mut threads = cores.min(u32::try_from(blocks).unwrap_or(cores)).max(1);
+    let mut most = MOST_BLOCK_BYTES;
+    while most > LEAST_BLOCK_BYTES {
+        let rounds = size_bytes.div_ceil(most * u64::from(threads)).max(1);
+        let even = size_bytes.div_ceil(rounds * u64::from(threads));
+        let block_bytes = even.max(LEAST_BLOCK_BYTES);
+        if fits(threads, block_bytes, ample) {
+            return (threads, block_bytes);
         }
+        most = (most / 2).max(LEAST_BLOCK_BYTES);
+    }
+    while threads > 1 && !fits(threads, LEAST_BLOCK_BYTES, scarce) {
         threads -= 1;
     }
+    (threads, LEAST_BLOCK_BYTES)
 }
 
 fn header(kind: EntryType, mode: u32, mtime: i64) -> Header {
@@ -424,5 +454,45 @@ impl Write for Target<'_> {
 
     fn flush(&mut self) -> io::Result<()> {
         self.file.flush()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const MIB: u64 = 1 << 20;
+
+    /// Splits on a machine with so much memory, MiB.
+    fn on(memory_mib: u64, cores: u32, size_mib: u64) -> (u32, u64) {
+        let fits = |threads, block_bytes, part| {
+            builder(threads, block_bytes).memusage() <= memory_mib * MIB / part
+        };
+        let (threads, block_bytes) = split(size_mib * MIB, cores, fits);
+        (threads, block_bytes / MIB)
+    }
+
+    #[test]
+    fn blocks_are_as_large_as_memory_allows_and_all_threads_end_at_once() {
+        for (memory_mib, cores, size_mib, expected) in [
+            (16 << 10, 2, 0, (1, 24)),
+            (16 << 10, 2, 20, (1, 24)),
+            // Two threads, and no more to do for either.
+            (16 << 10, 2, 30, (2, 24)),
+            (16 << 10, 2, 100, (2, 50)),
+            (16 << 10, 2, 1 << 10, (2, 64)),
+            (16 << 10, 2, 300, (2, 50)),
+            // Smaller blocks before fewer threads, fewer threads before none.
+            (4 << 10, 2, 1 << 10, (2, 32)),
+            (2 << 10, 2, 1 << 10, (2, 24)),
+            (1 << 10, 8, 1 << 10, (1, 24)),
+            (1, 8, 1 << 10, (1, 24)),
+        ] {
+            assert_eq!(
+                on(memory_mib, cores, size_mib),
+                expected,
+                "{memory_mib} MiB of memory, {cores} cores, {size_mib} MiB of files"
+            );
+        }
     }
 }
