@@ -64,6 +64,37 @@ fn what_is_the_same_is_one_inode_in_both_snapshots_and_what_changed_is_not() {
     bench.verifies();
 }
 
+/// The log of a large database is folded before SQLite checks it, so that the file that is kept is hashed meanwhile.
+#[test]
+fn a_large_database_with_a_log_is_kept_by_the_hash_of_what_was_folded() {
+    let bench = Bench::new();
+    bench.database("webui.db", 1);
+    let writer = Connection::open(bench.data().join("webui.db")).unwrap();
+    let rows = "with recursive n(i) as (select 1 union all select i + 1 from n where i < 20)";
+    writer
+        .execute_batch(&format!(
+            "pragma journal_mode = wal; create table large (content blob); \
+             insert into large {rows} select randomblob(1 << 20) from n; \
+             pragma wal_checkpoint(truncate); pragma wal_autocheckpoint = 0; \
+             update large set content = zeroblob(1 << 10) where rowid < 5;"
+        ))
+        .unwrap();
+    let log = std::fs::metadata(bench.data().join("webui.db-wal")).unwrap();
+    assert!(log.len() > 0);
+    let proven = bench.take_and_prove("manual");
+    assert!(!proven.data().join("webui.db-wal").exists());
+    bench.verifies();
+    let kept = Connection::open(proven.data().join("webui.db")).unwrap();
+    let small: i64 = kept
+        .query_row(
+            "select count(*) from large where length(content) = 1024",
+            [],
+            |r| r.get(0),
+        )
+        .unwrap();
+    assert_eq!(small, 4);
+}
+
 #[test]
 fn where_nothing_differs_there_is_no_new_folder() {
     let bench = Bench::new();

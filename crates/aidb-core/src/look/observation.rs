@@ -103,6 +103,9 @@ pub struct Database {
     /// BLAKE3 of the main file, whatever lies beside it; absent if it was not read whole.
     #[serde(default)]
     pub main_blake3: Option<String>,
+    /// BLAKE3 of a kept copy's main file with its log folded into it, where that was made while SQLite checked it.
+    #[serde(skip)]
+    pub folded_blake3: Option<String>,
     /// Real tables as of the last commit; `None` if the schema could not be read.
     pub tables: Option<Vec<String>>,
     /// Whether it never held a table, and nothing beside it does.

@@ -5,6 +5,7 @@
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
+use std::thread;
 use std::time::{Instant, SystemTime};
 
 use jiff::{SignedDuration, Timestamp};
@@ -26,6 +27,10 @@ use crate::error::Error;
 use crate::guard::{Guard, Store, StoreKind};
 use crate::memory::Standing;
 use crate::report::Checked;
+
+/// From this size on a kept main file is folded first and hashed while SQLite checks it; below that one more process
+/// costs more than reading it twice.
+const LONG_BYTES: u64 = 16 << 20;
 
 /// For how long a full look stands.
 const LASTS: SignedDuration = SignedDuration::from_hours(7 * 24);
@@ -337,9 +342,18 @@ fn observe(
     // What a rolled back transaction left in free pages is no change of what the database holds.
     found.blake3 = quiet.then(|| live.unwrap_or_else(|| blake3.clone()));
     found.main_blake3 = Some(blake3);
-    let left = way.deadline.saturating_duration_since(Instant::now());
-    let request = request(store, way);
-    let examination = match way.examiner.examine(path, &request, left) {
+    let folds = !quiet && matches!(way.place, Where::Ours) && found.size_bytes >= LONG_BYTES;
+    let is_folded = folds && fold(path, way);
+    let deadline = way.deadline;
+    let (examined, folded) = thread::scope(|scope| {
+        // What is kept is another file than what was read, and has to be hashed again: while SQLite checks it.
+        let hashing = is_folded.then(|| scope.spawn(|| hash_at_rest(path, deadline)));
+        let left = deadline.saturating_duration_since(Instant::now());
+        let examined = way.examiner.examine(path, &request(store, way), left);
+        (examined, hashing.and_then(|h| h.join().ok().flatten()))
+    });
+    found.folded_blake3 = folded.and_then(|(then, hash)| (at_rest(path)? == then).then_some(hash));
+    let examination = match examined {
         Ok(examination) => examination,
         Err(sqlite::ExamineError::Deadline { .. }) => {
             seen.deadline_hit = true;
@@ -366,6 +380,41 @@ fn observe(
     }
     found.opened = Some(opened(examination));
     Ok(found)
+}
+
+/// What tells that nothing wrote to a file: inode, size, time of the last write.
+type AtRest = (u64, u64, i64, i64);
+
+/// Returns it for a main file beside which nothing waits.
+fn at_rest(main: &Path) -> Option<AtRest> {
+    use std::os::unix::fs::MetadataExt as _;
+    let waits = companions(main)
+        .iter()
+        .any(|c| std::fs::metadata(c).is_ok_and(|m| m.len() > 0));
+    let m = std::fs::metadata(main).ok().filter(|_| !waits)?;
+    Some((m.ino(), m.len(), m.mtime(), m.mtime_nsec()))
+}
+
+fn hash_at_rest(main: &Path, deadline: Instant) -> Option<(AtRest, String)> {
+    let before = at_rest(main)?;
+    let hashed = content::main_file(main, false, deadline).ok().flatten()?;
+    Some((before, hashed.blake3))
+}
+
+/// Has the log of a kept copy folded into it, and returns whether nothing waits beside it any more. What stands against
+/// that, the examination meets again and says.
+fn fold(main: &Path, way: &Way) -> bool {
+    let request = Request {
+        depth: sqlite::Depth::Bytes,
+        fold: true,
+        foreign_keys: false,
+        count_rows: false,
+        revision: None,
+        identity: None,
+        wanted: Vec::new(),
+    };
+    let left = way.deadline.saturating_duration_since(Instant::now());
+    way.examiner.examine(main, &request, left).is_ok() && at_rest(main).is_some()
 }
 
 /// Returns why a part of the examination could not be made. What only the application knows (a function, a collation,

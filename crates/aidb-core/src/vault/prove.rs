@@ -189,8 +189,8 @@ fn states(data: &Path, databases: &[PathBuf]) -> HashMap<PathBuf, State> {
         .collect()
 }
 
-/// Returns the hashes of main files that were made while they were read for the checks, if nothing was folded into
-/// them since.
+/// Returns the hashes of main files that were made while they were read for the checks, before nothing or after
+/// everything was folded into them.
 fn hashed_on_the_way(
     manifest: &Manifest,
     data: &Path,
@@ -201,7 +201,11 @@ fn hashed_on_the_way(
     let hashed = stores.filter_map(|store| {
         let path = data.join(scan::database_file(store)?);
         let seen = seen.stores.iter().find(|s| s.name == store.name)?;
-        let hash = seen.database.as_ref()?.main_blake3.clone()?;
+        let database = seen.database.as_ref()?;
+        if let Some(folded) = database.folded_blake3.clone() {
+            return Some((path, folded));
+        }
+        let hash = database.main_blake3.clone()?;
         (before.get(&path) == state(&path).as_ref()).then_some((path, hash))
     });
     hashed.collect()

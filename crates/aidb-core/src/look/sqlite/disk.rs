@@ -68,6 +68,7 @@ fn observation(facts: &Facts) -> Database {
         boot: None,
         blake3: None,
         main_blake3: None,
+        folded_blake3: None,
         tables,
         never_initialised: facts.never_initialised() && !facts.was_emptied(),
         was_emptied: facts.was_emptied(),
