@@ -205,6 +205,44 @@ struct Early {
     new_bytes: u64,
 }
 
+/// What the vault holds of the guard already.
+#[derive(Default)]
+struct Earlier {
+    /// The newest proven snapshot.
+    newest_proven: Option<(Snapshot, Base)>,
+    /// The newest snapshot, if it is not proven (yet).
+    newest_unproven: Option<Snapshot>,
+    /// The unproven snapshots that the same stop made, since the newest proven one.
+    same_stop: Vec<Snapshot>,
+}
+
+impl Earlier {
+    fn of(vault: &Vault, request: &Request) -> Result<Self> {
+        let mut earlier = Self::default();
+        let invocation = &request.invocation;
+        for snapshot in vault.each_snapshot(&request.guard.name)?.rev() {
+            let snapshot = snapshot?;
+            if snapshot.is_proven() {
+                // What came from another machine says nothing about files of this one.
+                let base = if snapshot.summary.imported {
+                    None
+                } else {
+                    Base::new(&snapshot.data(), snapshot.manifest()?)
+                };
+                earlier.newest_proven = base.map(|base| (snapshot, base));
+                break;
+            }
+            if earlier.newest_unproven.is_none() {
+                earlier.newest_unproven = Some(snapshot.clone());
+            }
+            if invocation.is_some() && snapshot.summary.invocation == *invocation {
+                earlier.same_stop.push(snapshot);
+            }
+        }
+        Ok(earlier)
+    }
+}
+
 impl<'a> Taking<'a> {
     fn begin(vault: &'a Vault, request: &'a Request<'a>) -> Result<Self> {
         let guard = request.guard;
@@ -218,31 +256,22 @@ impl<'a> Taking<'a> {
         let exclude = Exclude::new(&guard.exclude)?;
         let sequence = vault.highest_sequence(&guard.name)? + 1;
         let name = SnapshotName::new(sequence, taken_at, request.reason);
-        let walk = walk(
-            &root,
-            &exclude,
-            vault.longest_path_bytes(&name, &guard.name),
-        );
-        let (mut newest_proven, mut newest_unproven, mut same_stop) = (None, None, Vec::new());
-        for snapshot in vault.each_snapshot(&guard.name)?.rev() {
-            let snapshot = snapshot?;
-            if snapshot.is_proven() {
-                // What came from another machine says nothing about files of this one.
-                let base = if snapshot.summary.imported {
-                    None
-                } else {
-                    Base::new(&snapshot.data(), snapshot.manifest()?)
-                };
-                newest_proven = base.map(|base| (snapshot, base));
-                break;
-            }
-            if newest_unproven.is_none() {
-                newest_unproven = Some(snapshot.clone());
-            }
-            if request.invocation.is_some() && snapshot.summary.invocation == request.invocation {
-                same_stop.push(snapshot);
-            }
-        }
+        let longest = vault.longest_path_bytes(&name, &guard.name);
+        // Of 100,000 files, listing them and reading what is known of them last as long as each other.
+        let (walk, earlier) = std::thread::scope(|scope| {
+            let walking = scope.spawn(|| walk(&root, &exclude, longest));
+            let earlier = Earlier::of(vault, request);
+            (walking.join(), earlier)
+        });
+        let walk = walk.map_err(|_| Error::CouldNot {
+            what: format!("`{}` could not be listed to its end", root.path().display()),
+            hint: None,
+        })?;
+        let Earlier {
+            newest_proven,
+            newest_unproven,
+            same_stop,
+        } = earlier?;
         Ok(Self {
             ids: IdMap::of_this_process(),
             blobs: Blobs::of(&root, guard, request.known.verified.clone()),
