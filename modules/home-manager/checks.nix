@@ -9,7 +9,7 @@ let
   cfg = config.services.aidb;
   podman = config.services.podman;
   aidb = import ../../nix/lib { inherit lib; };
-  inherit (aidb) text;
+  inherit (aidb) derive text;
   inherit (cfg.internal)
     folders
     containers
@@ -29,6 +29,14 @@ let
   };
 
   home = path: if lib.hasPrefix "~/" path then config.home.homeDirectory + lib.removePrefix "~" path else path;
+
+  # Without a trailing slash and the like, so that paths compare.
+  clean =
+    path:
+    let
+      found = text.containerPath (home path);
+    in
+    if found == null then home path else found;
 
   # The container that was probably meant.
   near =
@@ -106,7 +114,7 @@ let
       error true "${option name}.unit: ${guard.unit} is container \"${unitOf}\" of services.podman.containers; write `container = \"${unitOf}\";` in place of `unit`"
     else
       error (podman.enable && guard.unit == null && (guard.data == null || guard.container != name))
-        "${option name}.container: no container \"${guard.container}\" in services.podman.containers${near guard.container} For an application that runs otherwise, say `unit` and `data`"
+        "${option name}.container: no container \"${guard.container}\" in services.podman.containers${if near guard.container == "" then "." else near guard.container} For an application that runs otherwise, say `unit` and `data`"
   ) enabled;
 
   nowhere = lib.mapAttrsToList (
@@ -118,7 +126,7 @@ let
   # Pairs of guards on one folder. Folders inside of each other are told by the build, which knows what is excluded.
   twice =
     let
-      byData = lib.groupBy (name: home enabled.${name}.data) (
+      byData = lib.groupBy (name: clean enabled.${name}.data) (
         lib.filter (name: enabled.${name}.data != null) names
       );
     in
@@ -136,27 +144,90 @@ let
       (
         place:
         let
-          folder = home cfg.${place};
+          folder = clean (lib.attrByPath (lib.splitString "." place) null cfg);
         in
         error
-          (data != null && (text.isWithin (home data) folder || text.isWithin folder (home data)))
+          (data != null && (text.isWithin (clean data) folder || text.isWithin folder (clean data)))
           "services.aidb.${place}: `${folder}` and the data of guard \"${name}\", `${toString data}`, hold each other; choose another folder for services.aidb.${place}"
       )
-      [
-        "vault"
-        "state"
-      ]
+      (
+        [
+          "vault"
+          "state"
+        ]
+        ++ lib.optional cfg.offsite.enable "offsite.folder"
+      )
   ) names;
+
+  clashing = map (
+    name:
+    error true "services.podman.containers: the guards of ${lib.concatMapStringsSep " and " (c: ''"${c}"'') cfg.internal.clashes.${name}} would both be named \"${name}\", so one of them would not be guarded; rename a container"
+  ) (lib.attrNames cfg.internal.clashes);
+
+  # Migrations run in hooks.
+  idle = lib.mapAttrsToList (
+    name: guard:
+    error (guard.migrations != { } && guard.unit == null && !containers ? ${guard.container} && podman.enable)
+      "${option name}.migrations: the guard belongs to no unit, so nothing would run them; say `unit`, or `container`"
+  ) enabled;
+
+  # What lies there is gone with the next boot.
+  fleeting = map (
+    place:
+    let
+      folder = home cfg.${place};
+      found = derive.ephemeralOf folder;
+    in
+    error (found != null)
+      "services.aidb.${place}: `${folder}` does not outlive a boot, since `${toString found}` does not; choose a folder below ${config.home.homeDirectory}"
+  ) [
+    "vault"
+    "state"
+  ];
+
+  # restic's folder is cleared before each run.
+  handed = map (
+    other:
+    let
+      folder = clean cfg.offsite.folder;
+    in
+    error
+      (cfg.offsite.enable && (text.isWithin other folder && other != config.home.homeDirectory || text.isWithin folder other))
+      "services.aidb.offsite.folder: `${folder}` and `${other}` hold each other, and what is handed over is made anew and removed; choose a folder that nothing else uses"
+  ) [
+    config.home.homeDirectory
+    (clean cfg.vault)
+    (clean cfg.state)
+  ];
+
+  # What the container sees where the guard says that its data is. Of a volume it is not known for certain where that
+  # lies, so a guard may say so.
+  astray = lib.mapAttrsToList (
+    name: guard:
+    let
+      found = derive.seenAt cfg.internal.context cfg.internal.whole.${guard.container} guard.mount;
+    in
+    error
+      (guard.data != null && guard.mount != null && containers ? ${guard.container}
+        && found != null && found.kind == "folder" && clean found.path != clean guard.data)
+      "${option name}.data: it is `${guard.data}`, but container \"${guard.container}\" sees `${found.path}` at `${guard.mount}`, so what it writes would not be guarded. Write that folder, or leave `data` out where it can be derived"
+  ) enabled;
 
   serviceOf = name: containers.${name}.extraConfig.Service or { };
   guarded = lib.filter (name: lib.any (guard: guard.container == name) (lib.attrValues enabled)) (
     lib.attrNames containers
   );
-  wordsOf = value: lib.concatMap (v: lib.splitString " " (toString v)) (lib.toList value);
+  # The statuses of a value, after its last empty line; systemd knows 1 by a name, too.
+  isOne = word: builtins.match "0*1|FAILURE" word != null;
+  wordsOf =
+    value:
+    lib.foldl' (
+      all: line: if line == "" then [ ] else all ++ text.words line
+    ) [ ] (map toString (lib.toList value));
 
   successes = map (
     name:
-    error (lib.elem "1" (wordsOf (serviceOf name).SuccessExitStatus or [ ]))
+    error (lib.any isOne (wordsOf ((serviceOf name).SuccessExitStatus or [ ])))
       "${ofPodman name}.extraConfig.Service.SuccessExitStatus: 1 counts as success there, so a start that is held would go on. Take 1 away; ${leave name}"
   ) guarded;
 
@@ -184,7 +255,8 @@ let
     let
       limit = seconds ((serviceOf name).TimeoutStopSec or 60);
     in
-    limit != null && limit < 30
+    # 0 is no limit.
+    limit != null && limit != 0 && limit < 30
   ) guarded;
 
   # A folder has one guard, whose hooks are in one unit: a second one would move things under an application that is up.
@@ -221,6 +293,11 @@ in
     ++ nowhere
     ++ twice
     ++ apart
+    ++ fleeting
+    ++ handed
+    ++ astray
+    ++ clashing
+    ++ idle
     ++ successes
     ++ movable;
 

@@ -19,7 +19,11 @@ let
         root = podman.settings.storage.storage.graphroot or "${config.xdg.dataHome}/containers/storage";
       in
       podman.settings.containers.engine.volume_path or "${root}/volumes";
-    inherit (podman) volumes images;
+    volumes = lib.mapAttrs (_: v: {
+      device = v.extraConfig.Volume.Device or v.device;
+      type = v.extraConfig.Volume.Type or v.type;
+    }) podman.volumes;
+    inherit (podman) images;
   };
 
   isDeriving = cfg.enable && podman.enable;
@@ -158,7 +162,11 @@ in
   config.services.aidb = lib.mkIf cfg.enable {
     guards = lib.listToAttrs (map (guard: lib.nameValuePair guard.name (guardOf guard)) distinct.guards);
     internal = {
-      inherit folders notGuarded containers;
+      inherit folders notGuarded containers context whole;
+      # Names that two folders would have: a container may be named as the second folder of another.
+      clashes = lib.mapAttrs (_: map (guard: guard.container)) (
+        lib.filterAttrs (_: guards: lib.length guards > 1) (lib.groupBy (guard: guard.name) distinct.guards)
+      );
       inherit (distinct) shared;
       odd = lib.mapAttrs (_: seen: seen.odd) whole;
     };

@@ -90,7 +90,7 @@ let
           description = "The container that has the folder; several guards may name one container.";
         };
         unit =
-          unless (types.strMatching "[^/[:space:]]+\\.service")
+          unless (types.strMatching "[a-zA-Z0-9:_.@-]+\\.service" // { description = "name of a unit (letters, digits, `:_.@-`) that ends in `.service`"; })
             "`podman-CONTAINER.service` for a container of `services.podman.containers`"
             ''
               The user unit that runs the application, for one that is not in `services.podman.containers` (quadlet-nix,

@@ -53,6 +53,16 @@ let
     in
     if host == null then null else text.join host below;
 
+  # Whether a volume is made anew, empty, whenever it is mounted.
+  isInMemory =
+    context: source:
+    let
+      name = if source.kind == "volume" then source.name else lib.removeSuffix ".volume" source.unit;
+      unit = context.volumes.${name} or { };
+      isMemory = kind: lib.elem kind [ "tmpfs" "ramfs" ];
+    in
+    lib.elem source.kind [ "volume" "volumeUnit" ] && (isMemory (unit.type or null) || isMemory (unit.device or null));
+
   # What a mount that keeps nothing is.
   keepsNothing =
     source:
@@ -121,6 +131,8 @@ let
       lost "its volume has the option `O`, whose writes vanish with the container"
     else if under.mount.access == "ro" then
       lost "its volume has the option `ro`, so the container cannot write it"
+    else if isInMemory context under.mount.source then
+      lost "its volume is in memory (`tmpfs`)"
     else if data == null then
       lost (keepsNothing under.mount.source)
     else
@@ -139,6 +151,23 @@ let
       };
 in
 {
+  inherit ephemeralOf;
+
+  # What a container sees at a path of its own: { kind; path; } of the host's folder; null if there is none.
+  seenAt =
+    context: container: path:
+    let
+      under = volume.find container.mounts [ path ];
+      host = if under == null then null else hostOf context under.mount under.below;
+    in
+    if host == null then
+      null
+    else
+      {
+        inherit (under.mount.source) kind;
+        path = host;
+      };
+
   # The names of the guards of a container, with the preset of each. Depends on the image alone.
   guardNames =
     container:

@@ -260,4 +260,116 @@ in
       "services.aidb: containers are declared, but services.podman.enable is false, so they are not there and none of them is guarded. Enable it, or take them away"
     ];
   };
+  "a volume in memory" = {
+    config = {
+      imports = [ (webui { volumes = [ "chats.volume:${data}" ]; }) ];
+      services.podman.volumes.chats = {
+        device = "tmpfs";
+        type = "tmpfs";
+      };
+    };
+    errors = lost "its volume is in memory (`tmpfs`)" keep;
+  };
+  "a guard of another folder than the container's" = {
+    config = guard "open-webui" { data = "/srv/old"; };
+    errors = [
+      "services.aidb.guards.open-webui.data: it is `/srv/old`, but container \"open-webui\" sees `/home/alice/ai/open-webui` at `/app/backend/data`, so what it writes would not be guarded. Write that folder, or leave `data` out where it can be derived"
+    ];
+  };
+  "a guard of the container's folder, written otherwise" = {
+    config = guard "open-webui" { data = "~/ai//open-webui/"; };
+  };
+  "two guards of one folder, written otherwise" = {
+    config = guard "chats" {
+      container = "open-webui";
+      data = "~/ai/open-webui/";
+    };
+    errors = [
+      "services.aidb.guards: \"chats\" and \"open-webui\" guard the same folder, `/home/alice/ai/open-webui`; say `services.aidb.guards.open-webui.enable = false;`"
+    ];
+  };
+  "a held start that would go on, by a name" = {
+    config = webui {
+      volumes = [ "/srv/ai:${data}" ];
+      extraConfig.Service.SuccessExitStatus = [ "2\tFAILURE" ];
+    };
+    errors = [
+      "services.podman.containers.webui.extraConfig.Service.SuccessExitStatus: 1 counts as success there, so a start that is held would go on. Take 1 away; ${leave}"
+    ];
+  };
+  "a status that is reset, and no limit to a stop" = {
+    config = webui {
+      volumes = [ "/srv/ai:${data}" ];
+      extraConfig.Service = {
+        SuccessExitStatus = [ 1 "" "2" ];
+        TimeoutStopSec = 0;
+      };
+    };
+  };
+  "snapshots in a folder that does not outlive a boot" = {
+    config = {
+      imports = [ (webui { volumes = [ "/srv/ai:${data}" ]; }) ];
+      services.aidb.vault = "/tmp/vault";
+    };
+    errors = [
+      "services.aidb.vault: `/tmp/vault` does not outlive a boot, since `/tmp` does not; choose a folder below /home/alice"
+    ];
+  };
+  "the folder that restic reads is somebody's" = {
+    config = {
+      imports = [ (webui { volumes = [ "/home/alice/ai:${data}" ]; }) ];
+      services.aidb.offsite = {
+        enable = true;
+        folder = "/home/alice";
+      };
+      services.restic.backups.aidb = {
+        repository = "/srv/restic";
+        passwordFile = "/home/alice/password";
+      };
+    };
+    errors =
+      let
+        holds = other: "services.aidb.offsite.folder: `/home/alice` and `${other}` hold each other, and what is handed over is made anew and removed; choose a folder that nothing else uses";
+      in
+      [
+        "services.aidb.offsite.folder: `/home/alice` and the data of guard \"webui\", `/home/alice/ai`, hold each other; choose another folder for services.aidb.offsite.folder"
+        (holds "/home/alice")
+        (holds "/home/alice/.local/share/aidb-vault")
+        (holds "/home/alice/.local/state/aidb")
+      ];
+  };
+  "a container named as another's second folder" = {
+    config = {
+      imports = [ (webui { image = "ghcr.io/open-webui/open-webui:ollama"; volumes = [ "/srv/ai:${data}" "/srv/models:/root/.ollama" ]; }) ];
+      services.podman.containers."webui.ollama" = {
+        image = "docker.io/ollama/ollama";
+        volumes = [ "/srv/other:/root/.ollama" ];
+      };
+    };
+    errors = [
+      "services.podman.containers: the guards of \"webui\" and \"webui.ollama\" would both be named \"webui.ollama\", so one of them would not be guarded; rename a container"
+    ];
+  };
+  "migrations that nothing would run" = {
+    config = guard "letters" {
+      data = "/srv/letters";
+      stores.letters = {
+        kind = "sqlite";
+        path = "letters.db";
+      };
+      migrations.letters = "/srv/migrations";
+    };
+    errors = [
+      "services.aidb.guards.letters.migrations: the guard belongs to no unit, so nothing would run them; say `unit`, or `container`"
+    ];
+  };
+  "a guard of a container that resembles none" = {
+    config = guard "letters" {
+      container = "zzzz";
+      data = "/srv/letters";
+    };
+    errors = [
+      "services.aidb.guards.letters.container: no container \"zzzz\" in services.podman.containers. For an application that runs otherwise, say `unit` and `data`"
+    ];
+  };
 }
