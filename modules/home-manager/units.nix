@@ -68,7 +68,8 @@ let
   # Statuses that are an answer or come right by themselves: 1 was said by the tool, 4 is busy.
   answered = "1 4";
 
-  stemOf = unit: lib.replaceStrings [ "@" ] [ "-" ] (lib.removeSuffix ".service" unit);
+  # The tools know the companion of `a@b.service` as `aidb-check-a@b.service`.
+  stemOf = lib.removeSuffix ".service";
 
   companions = lib.concatMapAttrs (
     of: guards:
@@ -81,6 +82,8 @@ let
         Unit = unit "the data of ${of} before its start" {
           Before = [ of ];
           StartLimitIntervalSec = 0;
+          # The unit itself has not failed: its start waits for this one. The alert is about it.
+          OnFailure = [ "aidb-alert@${of}.service" ];
         };
         Service = modest // {
           Type = "oneshot";

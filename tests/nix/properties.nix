@@ -145,6 +145,20 @@ in
     ]
   ) (lib.filter (o: o.visible && !o.internal) (lib.optionAttrSetToDocList (with' four [ ]).options.services.aidb));
 
+  "a start that a companion holds is told, about its unit, whose companion has the name that the tools know" =
+    let
+      of = "letters@home.service";
+      services =
+        (with' four {
+          services.aidb.guards.letters = {
+            unit = of;
+            data = "/srv/letters";
+          };
+        }).config.systemd.user.services;
+      check = services."aidb-check-letters@home" or { Unit.OnFailure = [ ]; };
+    in
+    lib.optional (check.Unit.OnFailure or [ ] != [ "aidb-alert@${of}.service" ]) (builtins.toJSON check);
+
   "no unit names a store path of the tools" =
     lib.concatMap (
       name:
