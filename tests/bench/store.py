@@ -13,6 +13,7 @@ import sys
 
 PAGE_BYTES = 4096
 ROW_BYTES = 6000
+TEXT_BYTES = 4 << 20
 
 
 def words(rng, size_bytes):
@@ -28,11 +29,11 @@ def words(rng, size_bytes):
     return " ".join(text)
 
 
-def database(path, size_bytes, journal):
-    """Makes a compact database of about a size: a table of chats with an index. With `wal` it ends as after a kill:
+def database(path, size_bytes, journal, text_bytes=TEXT_BYTES):
+    """Makes a compact database of about a size, of pieces of so much text: a table of chats with an index. With `wal` it ends as after a kill:
     the last commits are in the log."""
     rng = random.Random(7)
-    text = words(rng, 4 << 20)
+    text = words(rng, text_bytes)
     path.parent.mkdir(parents=True, exist_ok=True)
     db = sqlite3.connect(path, isolation_level=None)
     db.execute(f"pragma page_size={PAGE_BYTES}")
