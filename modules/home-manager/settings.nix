@@ -69,6 +69,19 @@ let
     // lib.optionalAttrs cfg.offsite.enable { offsite = true; }
   ) cfg.settings;
 
+  # A timer whose line systemd does not understand would never run, and say so in its journal alone.
+  analyze = kind: option: value: ''
+    ${lib.getExe' pkgs.systemd "systemd-analyze"} ${kind} -- ${lib.escapeShellArg value} > /dev/null \
+      || { echo ${lib.escapeShellArg "services.aidb.${option}: expected a ${kind} of systemd (systemd.time(7)), found `${value}`"} >&2; exit 1; }
+  '';
+  calendars = lib.concatMapStrings (
+    timer: lib.optionalString cfg.${timer}.enable (analyze "calendar" "${timer}.onCalendar" cfg.${timer}.onCalendar)
+  ) [ "archive" "backup" "monitor" ];
+  spans = lib.optionalString cfg.backup.enable (
+    lib.optionalString (cfg.backup.onBoot != null) (analyze "timespan" "backup.onBoot" cfg.backup.onBoot)
+    + analyze "timespan" "backup.randomizedDelay" cfg.backup.randomizedDelay
+  );
+
   # What does not fit is told when the configuration is built, by the tool that will read it.
   checked =
     pkgs.runCommand "stack.json"
@@ -78,7 +91,7 @@ let
         stack = (pkgs.formats.json { }).generate "stack.json" stack;
       }
       ''
-        ${cfg.package}/bin/aidb-precheck --config "$stack" settings
+        ${calendars}${spans}${cfg.package}/bin/aidb-precheck --config "$stack" settings
         cp "$stack" $out
       '';
 

@@ -61,6 +61,8 @@ rec {
           RestartMode = "direct";
           TimeoutStopSec = 60;
         }
+        # A migration has ten minutes for each file; the manager's 90 seconds for a whole start would end it, again and again.
+        // lib.optionalAttrs (migrations != [ ]) { TimeoutStartSec = 1800; }
         // service
         // {
           ExecStartPre = first (

@@ -83,6 +83,21 @@ in
   # stack.json of every example, checked by the real tool.
   stacks = lib.mapAttrs (name: file: (withTools [ aidb file ]).config.services.aidb.internal.checked) examples;
 
+  # With tools that take everything: what is left is whether systemd understands the timers.
+  timers = lib.mapAttrs (
+    _: options:
+    (generation [
+      aidb
+      examples.four-containers
+      { services.aidb = options // { package = standIn; }; }
+    ]).config.services.aidb.internal.checked
+  ) {
+    good.backup = { onCalendar = "*-*-* 03:30"; onBoot = "1h 5min"; };
+    calendar.backup.onCalendar = "every night";
+    span.backup.randomizedDelay = "a while";
+    off.monitor = { enable = false; onCalendar = "never"; };
+  };
+
   # Examples that are nothing but containers: the tools derive the same guards from the units alone.
   derived = lib.genAttrs [ "every-volume" "four-containers" "own-hooks" "two-folders" ] (
     name: (withTools [ aidb examples.${name} ]).activationPackage

@@ -19,6 +19,15 @@ while IFS= read -r name; do
   check "stack.json of $name: the tool takes it" build --expr "$tests.built.stacks.\"$name\""
 done < <(evaluate --json --expr "builtins.attrNames $tests.examples" | jq -r '.[]')
 
+refuses() { # refuses NAME TEXT
+  local said
+  if said=$(build --expr "$tests.built.timers.$1" 2>&1); then echo 'it was built'; return 1; fi
+  grep -qF "$2" <<< "$said" || { echo "$said"; return 1; }
+}
+check 'timers that systemd understands, or that are off, are built' build --expr "[ $tests.built.timers.good $tests.built.timers.off ]"
+check 'a calendar that is none is told at the build' refuses calendar 'services.aidb.backup.onCalendar: expected a calendar of systemd (systemd.time(7)), found `every night`'
+check 'a time span that is none is told at the build' refuses span 'services.aidb.backup.randomizedDelay: expected a timespan of systemd (systemd.time(7)), found `a while`'
+
 # One rule: what the module derives from options, the tools discover in the units that are made of them.
 same() { # same EXAMPLE
   local generation folder; generation=$(build --expr "$tests.built.derived.\"$1\"") || return 1

@@ -159,6 +159,23 @@ in
     in
     lib.optional (check.Unit.OnFailure or [ ] != [ "aidb-alert@${of}.service" ]) (builtins.toJSON check);
 
+  "a start with migrations has the time that they may take, or what the user gives it" =
+    let
+      limit =
+        service:
+        lib.filter (lib.hasPrefix "TimeoutStartSec=") (
+          lib.splitString "\n"
+            (with' four {
+              services.aidb.guards.open-webui.migrations.chats = "/srv/migrations";
+              services.podman.containers.open-webui.extraConfig.Service = service;
+            }).quadlets."podman-open-webui.container"
+        );
+      ours = limit { };
+      theirs = limit { TimeoutStartSec = 60; };
+    in
+    lib.optional (ours != [ "TimeoutStartSec=1800" ]) "ours: ${toString ours}"
+    ++ lib.optional (theirs != [ "TimeoutStartSec=60" ]) "theirs: ${toString theirs}";
+
   "no unit names a store path of the tools" =
     lib.concatMap (
       name:
