@@ -90,6 +90,7 @@ pub fn take(vault: &Vault, request: &Request) -> Result<Taken> {
         return Ok(standing);
     }
     let room = taking.make_room(&plan)?;
+    let went = room.len();
     let staging = Staging::new(vault, &format!("take-{}", request.guard.name))?;
     let staged = staging.path().join("snapshot");
     Vault::make_folder(&staged)?;
@@ -110,9 +111,11 @@ pub fn take(vault: &Vault, request: &Request) -> Result<Taken> {
         &staged.join("data"),
         &manner,
     )
-    .map_err(|e| taking.told(e))?;
+    .map_err(|e| after_making_room(taking.told(e), went))?;
     drop(copying);
-    taking.publish(&staged, captured, Duration::ZERO, room)
+    taking
+        .publish(&staged, captured, Duration::ZERO, room)
+        .map_err(|e| after_making_room(e, went))
 }
 
 /// Takes snapshots of several guards as of one instant: their containers are frozen while what moves is captured.
@@ -597,11 +600,24 @@ fn tell_full_disk(error: Error, vault: &Vault) -> Error {
     }
     Error::CouldNot {
         what: format!(
-            "the disk of the vault `{}` is full{}; nothing was kept, and nothing was lost",
+            "the disk of the vault `{}` is full{}; nothing was kept, and the data is as it was",
             vault.root().display(),
             found_free(vault.root())
         ),
         hint: Some("free some space, lower `keep`, or move `vault`".into()),
+    }
+}
+
+/// Says of a failed snapshot that older ones had gone for it.
+fn after_making_room(error: Error, dropped: usize) -> Error {
+    match error {
+        Error::CouldNot { what, hint } if dropped > 0 => Error::CouldNot {
+            what: format!(
+                "{what}; to make room {dropped} of the oldest snapshots went before, and the newest proven one stays"
+            ),
+            hint,
+        },
+        other => other,
     }
 }
 

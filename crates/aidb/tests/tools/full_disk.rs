@@ -42,7 +42,7 @@ fn a_take_on_a_full_disk_says_how_much_is_free_and_loses_nothing() {
     third: 0
     --- stderr
     error: cannot take a snapshot of `open-webui`
-      caused by: the disk of the vault `~/vault` is full, found N MiB free; nothing was kept, and nothing was lost
+      caused by: the disk of the vault `~/vault` is full, found N MiB free; nothing was kept, and the data is as it was
       hint: free some space, lower `keep`, or move `vault`
     --- status 0
     ");
@@ -87,7 +87,7 @@ fn takes_on_a_disk_that_gets_full_drop_the_oldest_and_keep_the_newest_proven() {
     warn  too little space was free: dropped open-webui/000001-TIME-manual [space.low]
     warn  too little space was free: dropped open-webui/000002-TIME-manual [space.low]
     error: cannot take a snapshot of `open-webui`
-      caused by: the disk of the vault `~/vault` is full, found N MiB free; nothing was kept, and nothing was lost
+      caused by: the disk of the vault `~/vault` is full, found N MiB free; nothing was kept, and the data is as it was; to make room 1 of the oldest snapshots went before, and the newest proven one stays
       hint: free some space, lower `keep`, or move `vault`
     --- status 0
     ");
