@@ -9,7 +9,7 @@ let
   cfg = config.services.aidb;
   podman = config.services.podman;
   aidb = import ../../nix/lib { inherit lib; };
-  inherit (aidb) derive text;
+  inherit (aidb) catalog derive text;
   inherit (cfg.internal)
     folders
     containers
@@ -159,6 +159,30 @@ let
       )
   ) names;
 
+  # A store that another mount covers: the guard sees the empty place below it.
+  covered = lib.concatLists (
+    lib.mapAttrsToList (
+      name: folder:
+      let
+        guard = enabled.${name};
+        stores = lib.filterAttrs (store: _: (guard.stores.${store} or { }) != null) catalog.presets.${folder.preset}.stores;
+        pathOf = store: let own = guard.stores.${store}.path or null; in if own == null then stores.${store}.path else own;
+        over = inner: store: text.isWithin "/${inner.below}" "/${pathOf store}";
+        isFatal = inner: store: !inner.isKept || !(stores.${store}.optional or false);
+      in
+      lib.optionals (folder.outcome == "kept" && enabled ? ${name} && guard.preset == folder.preset && guard.data == folder.data) (
+        lib.concatMap (
+          inner:
+          map (
+            store:
+            error (over inner store && isFatal inner store)
+              "${ofPodman folder.container}: its store \"${store}\" is at `${folder.mount}/${pathOf store}`, where another mount is (${if inner.isKept then "`${toString inner.host}`" else "which keeps nothing"}), so guard \"${name}\" of `${folder.data}` would not see it. Take that mount away, or say `${option name}.stores.${store} = null;`${lib.optionalString inner.isKept " and guard `${toString inner.host}` on its own"}"
+          ) (lib.attrNames stores)
+        ) folder.nested
+      )
+    ) folders
+  );
+
   clashing = map (
     name:
     error true "services.podman.containers: the guards of ${lib.concatMapStringsSep " and " (c: ''"${c}"'') cfg.internal.clashes.${name}} would both be named \"${name}\", so one of them would not be guarded; rename a container"
@@ -297,6 +321,7 @@ in
     ++ handed
     ++ astray
     ++ clashing
+    ++ covered
     ++ idle
     ++ successes
     ++ movable;

@@ -147,6 +147,7 @@ let
         nested = map (m: {
           below = text.below under.path m.target;
           host = hostOf context m "";
+          isKept = volume.keeps m && !isInMemory context m.source;
         }) inner;
       };
 in

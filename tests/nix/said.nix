@@ -372,4 +372,31 @@ in
       "services.aidb.guards.letters.container: no container \"zzzz\" in services.podman.containers. For an application that runs otherwise, say `unit` and `data`"
     ];
   };
+  "a store in memory" = {
+    config = webui {
+      volumes = [ "/srv/ai:${data}" ];
+      extraConfig.Container.Tmpfs = "${data}/vector_db";
+    };
+    errors = [
+      "services.podman.containers.webui: its store \"vectors\" is at `/app/backend/data/vector_db`, where another mount is (which keeps nothing), so guard \"webui\" of `/srv/ai` would not see it. Take that mount away, or say `services.aidb.guards.webui.stores.vectors = null;`"
+    ];
+  };
+  "the database on a mount of its own" = {
+    config = webui { volumes = [ "/srv/ai:${data}" "/srv/db/webui.db:${data}/webui.db" ]; };
+    errors = [
+      "services.podman.containers.webui: its store \"chats\" is at `/app/backend/data/webui.db`, where another mount is (`/srv/db/webui.db`), so guard \"webui\" of `/srv/ai` would not see it. Take that mount away, or say `services.aidb.guards.webui.stores.chats = null;` and guard `/srv/db/webui.db` on its own"
+    ];
+  };
+  "the database on a mount of its own, the way out" = {
+    config = {
+      imports = [ (webui { volumes = [ "/srv/ai:${data}" "/srv/db/webui.db:${data}/webui.db" ]; }) ];
+      services.aidb.guards.webui.stores.chats = null;
+    };
+  };
+  "uploads on a disk of their own, and a cache in memory" = {
+    config = webui {
+      volumes = [ "/srv/ai:${data}" "/big/uploads:${data}/uploads" ];
+      extraConfig.Container.Tmpfs = "${data}/cache";
+    };
+  };
 }
