@@ -19,10 +19,28 @@ let
         root = podman.settings.storage.storage.graphroot or "${config.xdg.dataHome}/containers/storage";
       in
       podman.settings.containers.engine.volume_path or "${root}/volumes";
-    volumes = lib.mapAttrs (_: v: {
-      device = v.extraConfig.Volume.Device or v.device;
-      type = v.extraConfig.Volume.Type or v.type;
-    }) podman.volumes;
+    volumes = lib.mapAttrs (
+      _: v:
+      let
+        more = v.extraConfig.Volume or { };
+        words = lib.concatMap aidb.text.words (v.extraPodmanArgs ++ map toString (lib.toList (more.PodmanArgs or [ ])));
+        # As `podman volume create` takes it: `--opt device=/srv/data`.
+        given =
+          key:
+          lib.foldl' (
+            last: word:
+            let
+              found = builtins.match "(--opt=|-o=?)?${key}=(.*)" word;
+            in
+            if found == null then last else lib.last found
+          ) null words;
+        first = lib.findFirst (value: value != null) null;
+      in
+      {
+        device = first [ (given "device") (more.Device or null) v.device ];
+        type = first [ (given "type") (more.Type or null) v.type ];
+      }
+    ) podman.volumes;
     inherit (podman) images;
   };
 

@@ -399,4 +399,24 @@ in
       extraConfig.Container.Tmpfs = "${data}/cache";
     };
   };
+  "a volume in memory, by an argument" = {
+    config = {
+      imports = [ (webui { volumes = [ "chats.volume:${data}" ]; }) ];
+      services.podman.volumes.chats.extraPodmanArgs = [ "--opt type=tmpfs" "--opt=device=tmpfs" ];
+    };
+    errors = lost "its volume is in memory (`tmpfs`)" keep;
+  };
+  "a volume of a folder that does not outlive a boot, by extraConfig" = {
+    config = {
+      imports = [ (webui { volumes = [ "chats.volume:${data}" ]; }) ];
+      services.podman.volumes.chats.extraConfig.Volume = {
+        Device = "/tmp/chats";
+        Type = "none";
+        Options = "bind";
+      };
+    };
+    errors = [
+      "services.podman.containers.webui: its data is in `/tmp/chats`, and `/tmp` does not outlive a boot. Mount a folder below /home/alice; ${leave}"
+    ];
+  };
 }
