@@ -46,6 +46,40 @@ pub struct NestedMount {
     pub host: Option<PathBuf>,
 }
 
+#[cfg(test)]
+impl Guard {
+    /// A guard of a folder with nothing said about it.
+    pub(crate) fn of_folder(name: &str, data: &std::path::Path) -> Self {
+        Self {
+            name: name.into(),
+            container: name.into(),
+            unit: None,
+            data: data.to_owned(),
+            mount: None,
+            preset: None,
+            exclude: Vec::new(),
+            stores: Vec::new(),
+            policy: Policy::default(),
+            migrations: BTreeMap::new(),
+            nested: Vec::new(),
+        }
+    }
+
+    /// The same with one database, `webui.db`.
+    pub(crate) fn of_database(name: &str, data: &std::path::Path) -> Self {
+        Self {
+            stores: vec![Store {
+                name: "chats".into(),
+                kind: StoreKind::Sqlite,
+                path: "webui.db".into(),
+                optional: false,
+                contract: Contract::default(),
+            }],
+            ..Self::of_folder(name, data)
+        }
+    }
+}
+
 impl Guard {
     /// Returns the absolute path of a store's main file or folder on the host.
     #[must_use]

@@ -61,24 +61,11 @@ mod tests {
     use std::path::Path;
 
     use super::*;
-    use crate::guard::Policy;
     use crate::ledger::{Left, Run, Running};
     use crate::vault::Vault;
 
     fn guard(home: &Path) -> Guard {
-        Guard {
-            name: "web".into(),
-            container: "web".into(),
-            unit: None,
-            data: home.join("web"),
-            mount: None,
-            preset: None,
-            exclude: Vec::new(),
-            stores: Vec::new(),
-            policy: Policy::default(),
-            migrations: std::collections::BTreeMap::new(),
-            nested: Vec::new(),
-        }
+        Guard::of_folder("web", &home.join("web"))
     }
 
     #[test]

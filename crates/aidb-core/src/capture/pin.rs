@@ -137,6 +137,17 @@ impl Pin {
     }
 }
 
+/// The suffixes of the files that SQLite keeps beside a database's main file.
+pub const COMPANIONS: [&str; 3] = ["-wal", "-shm", "-journal"];
+
+/// Returns the name of the main file if a name is, by its suffix, one of a companion.
+#[must_use]
+pub fn main_of(name: &str) -> Option<&str> {
+    COMPANIONS
+        .iter()
+        .find_map(|suffix| name.strip_suffix(suffix))
+}
+
 /// Returns the path of a database's companion file.
 #[must_use]
 pub fn sidecar(main: &Path, suffix: &str) -> PathBuf {

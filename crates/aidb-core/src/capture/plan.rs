@@ -10,7 +10,7 @@ use jiff::Timestamp;
 use rustix::fs::{FileType, OFlags, Stat};
 use rustix::io::Errno;
 
-use super::pin::sidecar;
+use super::pin::{COMPANIONS, sidecar};
 use super::tree::{ctime_ns, mtime_ns, size_bytes, xattrs};
 use super::walk::{Found, Root};
 use crate::guard::{Guard, StoreKind};
@@ -22,9 +22,6 @@ use crate::vault::manifest::{
 
 /// Times so much younger than a capture may hide a later write.
 const RACY_NS: i64 = 2_000_000_000;
-
-/// What a database's companions are called.
-const COMPANIONS: [&str; 3] = ["-wal", "-shm", "-journal"];
 
 /// An earlier copy of the same data folder, whose files may be shared.
 #[derive(Debug)]

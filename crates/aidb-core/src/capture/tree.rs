@@ -20,7 +20,7 @@ use super::copy::{Limits, copy_sparse, create, knows_sharing, read_up_to, share}
 use super::database::{Database, Way, database_by};
 use super::freeze::Freezer;
 use super::links::link_all;
-use super::pin::{same_state, sidecar};
+use super::pin::{main_of, same_state, sidecar};
 use super::plan::{Blob, Blobs, Decision, Plan, special};
 use super::walk::{Found, Root};
 use crate::error::{Error, IoContext, Result};
@@ -154,10 +154,7 @@ impl Databases<'_> {
         let Some(name) = path.file_name().and_then(|n| n.to_str()) else {
             return false;
         };
-        ["-wal", "-shm", "-journal"].iter().any(|suffix| {
-            name.strip_suffix(suffix)
-                .is_some_and(|main| self.mains.contains(path.with_file_name(main).as_path()))
-        })
+        main_of(name).is_some_and(|main| self.mains.contains(path.with_file_name(main).as_path()))
     }
 }
 

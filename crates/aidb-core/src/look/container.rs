@@ -10,6 +10,7 @@ use std::path::{Path, PathBuf};
 
 use rustix::fs::{AtFlags, CWD, FileType, Mode, OFlags, ResolveFlags, openat, openat2, statat};
 
+use crate::capture::pin::main_of;
 use crate::guard::Guard;
 use crate::podman::Container;
 
@@ -42,9 +43,6 @@ pub struct Layer {
     /// Why not everything could be looked at, if that is so.
     pub unknown: Option<String>,
 }
-
-/// The suffixes of a database's companions.
-const COMPANIONS: [&str; 3] = ["-wal", "-shm", "-journal"];
 
 /// How many open files of a container are looked at.
 const MOST_OPEN_FILES: usize = 8192;
@@ -202,8 +200,7 @@ fn processes(container: &Container, pid: u32) -> Vec<u32> {
 pub fn without_companions(open: &BTreeSet<PathBuf>) -> Vec<PathBuf> {
     let is_companion = |path: &PathBuf| {
         let name = path.to_string_lossy();
-        let main = COMPANIONS.iter().find_map(|s| name.strip_suffix(s));
-        main.is_some_and(|main| open.contains(Path::new(main)))
+        main_of(&name).is_some_and(|main| open.contains(Path::new(main)))
     };
     open.iter().filter(|p| !is_companion(p)).cloned().collect()
 }
@@ -213,10 +210,7 @@ pub fn without_companions(open: &BTreeSet<PathBuf>) -> Vec<PathBuf> {
 pub fn is_named_like_a_database(path: &Path) -> bool {
     let name = path.file_name().map(|n| n.to_string_lossy().to_lowercase());
     name.is_some_and(|name| {
-        let name = COMPANIONS
-            .iter()
-            .find_map(|suffix| name.strip_suffix(suffix))
-            .unwrap_or(&name);
+        let name = main_of(&name).unwrap_or(&name);
         [".db", ".sqlite", ".sqlite3", ".db3"]
             .iter()
             .any(|extension| name.ends_with(extension))
@@ -230,17 +224,8 @@ mod tests {
 
     fn guard(data: &Path) -> Guard {
         Guard {
-            name: "web".into(),
-            container: "web".into(),
-            unit: None,
-            data: data.to_owned(),
             mount: Some("/data".into()),
-            preset: None,
-            exclude: Vec::new(),
-            stores: Vec::new(),
-            policy: crate::guard::Policy::default(),
-            migrations: std::collections::BTreeMap::new(),
-            nested: Vec::new(),
+            ..Guard::of_folder("web", data)
         }
     }
 

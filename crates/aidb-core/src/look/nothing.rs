@@ -8,7 +8,7 @@ use rustix::fs::FileType;
 use super::scan::database_file;
 use super::sqlite::disk;
 use crate::capture::Root;
-use crate::capture::pin::sidecar;
+use crate::capture::pin::{main_of, sidecar};
 use crate::capture::walk::Exclude;
 use crate::error::Result;
 use crate::guard::Guard;
@@ -57,10 +57,7 @@ fn belongs_to(path: &Path, database: &Path) -> bool {
 /// Returns whether a file is a database that never held a table, or a companion of one.
 fn is_of_empty_database(root: &Root, path: &Path) -> bool {
     let text = path.as_os_str().to_string_lossy();
-    let main = ["-wal", "-shm", "-journal"]
-        .iter()
-        .find_map(|suffix| text.strip_suffix(suffix))
-        .map_or(path, Path::new);
+    let main = main_of(&text).map_or(path, Path::new);
     never_held_a_table(root, main)
 }
 
@@ -76,27 +73,11 @@ fn never_held_a_table(root: &Root, main: &Path) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::guard::{Contract, Policy, Store, StoreKind};
 
     fn guard(data: &Path) -> Guard {
         Guard {
-            name: "web".into(),
-            container: "web".into(),
-            unit: None,
-            data: data.to_owned(),
-            mount: None,
-            preset: None,
             exclude: vec!["cache/**".into()],
-            stores: vec![Store {
-                name: "chats".into(),
-                kind: StoreKind::Sqlite,
-                path: "webui.db".into(),
-                optional: false,
-                contract: Contract::default(),
-            }],
-            policy: Policy::default(),
-            migrations: std::collections::BTreeMap::new(),
-            nested: Vec::new(),
+            ..Guard::of_database("web", data)
         }
     }
 

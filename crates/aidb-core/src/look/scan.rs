@@ -22,7 +22,8 @@ use super::sqlite::disk;
 use super::sqlite::{self, Class, Examination, Examiner, Request};
 use super::super_journal;
 use super::{boot, content};
-use crate::capture::{Root, pin::sidecar};
+use crate::capture::Root;
+use crate::capture::pin::{COMPANIONS, sidecar};
 use crate::error::Error;
 use crate::guard::{Guard, Store, StoreKind};
 use crate::memory::Standing;
@@ -171,7 +172,7 @@ fn store(root: &Root, guard: &Guard, store: &Store, way: &Way) -> StoreObservati
             return seen;
         }
     }
-    seen.odd_companion = ["-wal", "-shm", "-journal"].into_iter().find_map(|suffix| {
+    seen.odd_companion = COMPANIONS.into_iter().find_map(|suffix| {
         let path = sidecar(&file, suffix);
         let place = place(root, &path);
         let odd = matches!(place, Place::Folder | Place::Symlink(_) | Place::Special(_));
@@ -522,7 +523,7 @@ pub fn told(error: &Error) -> String {
 /// Returns the companions of a database that exist.
 #[must_use]
 pub fn companions(main: &Path) -> Vec<PathBuf> {
-    ["-wal", "-shm", "-journal"]
+    COMPANIONS
         .iter()
         .map(|s| sidecar(main, s))
         .filter(|p| p.exists())

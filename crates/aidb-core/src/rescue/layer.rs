@@ -9,7 +9,7 @@ use rustix::fs::FileType;
 use serde::{Deserialize, Serialize};
 
 use crate::capture::copy::read_up_to;
-use crate::capture::pin::sidecar;
+use crate::capture::pin::{COMPANIONS, sidecar};
 use crate::capture::tree::SQLITE_MAGIC;
 use crate::capture::walk::{self, Exclude, Root};
 use crate::error::Result;
@@ -34,9 +34,6 @@ const NOISE: [&str; 14] = [
     "**/.cache/**",
     "**/__pycache__/**",
 ];
-
-/// The suffixes of a database's companions.
-const COMPANIONS: [&str; 3] = ["-wal", "-shm", "-journal"];
 
 /// What lies in a layer, noise left aside.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]

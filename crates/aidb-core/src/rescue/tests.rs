@@ -6,7 +6,7 @@ use std::path::Path;
 use rustix::fs::{CWD, FileType, Mode as Bits, mknodat};
 
 use super::*;
-use crate::guard::{Contract, Policy, Store, StoreKind};
+
 use crate::vault::manifest::Kind;
 use crate::vault::restore;
 
@@ -23,23 +23,9 @@ impl Bench {
         std::fs::create_dir(&data).unwrap();
         std::fs::create_dir(folder.path().join("diff")).unwrap();
         let guard = Guard {
-            name: "open-webui".into(),
-            container: "open-webui".into(),
-            unit: None,
-            data,
             mount: Some("/app/backend/data".into()),
-            preset: None,
             exclude: vec!["cache/**".into()],
-            stores: vec![Store {
-                name: "chats".into(),
-                kind: StoreKind::Sqlite,
-                path: "webui.db".into(),
-                optional: false,
-                contract: Contract::default(),
-            }],
-            policy: Policy::default(),
-            migrations: std::collections::BTreeMap::new(),
-            nested: Vec::new(),
+            ..Guard::of_database("open-webui", &data)
         };
         let vault = Vault::at(&folder.path().join("vault"));
         Self {

@@ -15,7 +15,7 @@ use super::manifest::{DatabaseSource, Entry, How, Kind, LogSource, RelPath, Sour
 use super::proof::Proof;
 use super::restore::put_aside::is_ours;
 use crate::capture::Root;
-use crate::capture::pin::sidecar;
+use crate::capture::pin::{COMPANIONS, sidecar};
 use crate::capture::walk::Exclude;
 use crate::error::{Error, IoContext, Result};
 use crate::guard::Guard;
@@ -133,7 +133,7 @@ impl State {
         let databases: Vec<PathBuf> = guard.stores.iter().filter_map(database_file).collect();
         let companions: BTreeSet<PathBuf> = databases
             .iter()
-            .flat_map(|main| ["-wal", "-shm", "-journal"].map(|suffix| sidecar(main, suffix)))
+            .flat_map(|main| COMPANIONS.map(|suffix| sidecar(main, suffix)))
             .collect();
         let ids = IdMap::of_this_process();
         let mut entries = Vec::new();

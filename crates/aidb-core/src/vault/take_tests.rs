@@ -3,7 +3,6 @@
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
-use crate::guard::{Contract, Policy, Store, StoreKind};
 use crate::look::sqlite::Examiner;
 use crate::memory::Memory;
 use crate::progress::Silent;
@@ -30,26 +29,7 @@ impl Bench {
         db.execute_batch("create table t(x); insert into t values (1)")
             .unwrap();
         drop(db);
-        let chats = Store {
-            name: "chats".into(),
-            kind: StoreKind::Sqlite,
-            path: "webui.db".into(),
-            optional: false,
-            contract: Contract::default(),
-        };
-        let guard = Guard {
-            name: "g".into(),
-            container: "g".into(),
-            unit: None,
-            data,
-            mount: None,
-            preset: None,
-            exclude: Vec::new(),
-            stores: vec![chats],
-            policy: Policy::default(),
-            migrations: BTreeMap::new(),
-            nested: Vec::new(),
-        };
+        let guard = Guard::of_database("g", &data);
         let bench = Self {
             vault: Vault::at(&at.join("vault")),
             folder,

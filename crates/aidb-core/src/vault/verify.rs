@@ -12,7 +12,7 @@ use rustix::fs::{Advice, fadvise};
 use super::layout::{DAMAGED, Snapshot, Vault};
 use super::manifest::{Kind, Manifest, RelPath};
 use super::publish::write_json;
-use crate::capture::pin::sidecar;
+use crate::capture::pin::{COMPANIONS, sidecar};
 use crate::capture::plan::Blobs;
 use crate::capture::walk::{Exclude, Root};
 use crate::error::{IoContext as _, Result};
@@ -213,7 +213,7 @@ fn unnamed(snapshot: &Snapshot, manifest: &Manifest) -> Vec<RelPath> {
         // A proof that was killed leaves what SQLite made beside the database.
         let stores = manifest.settings.stores.iter();
         for main in stores.filter_map(database_file) {
-            companions.extend(["-wal", "-shm", "-journal"].map(|suffix| sidecar(&main, suffix)));
+            companions.extend(COMPANIONS.map(|suffix| sidecar(&main, suffix)));
         }
     }
     let mut tops: BTreeSet<PathBuf> = BTreeSet::new();

@@ -7,7 +7,6 @@ use jiff::Timestamp;
 use rustix::fs::{CWD, FileType, fgetxattr};
 
 use crate::capture::walk::{Exclude, Root};
-use crate::guard::Policy;
 use crate::look::sqlite::Examiner;
 use crate::memory::Memory;
 use crate::vault::manifest::{
@@ -42,17 +41,8 @@ pub fn bench_in(folder: &Path) -> Bench {
 
 pub fn guard(data: &Path) -> Guard {
     Guard {
-        name: "open-webui".into(),
-        container: "open-webui".into(),
-        unit: None,
-        data: data.to_owned(),
-        mount: None,
-        preset: None,
         exclude: vec!["cache/**".into()],
-        stores: Vec::new(),
-        policy: Policy::default(),
-        migrations: std::collections::BTreeMap::new(),
-        nested: Vec::new(),
+        ..Guard::of_folder("open-webui", data)
     }
 }
 
