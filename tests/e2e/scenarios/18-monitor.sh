@@ -66,7 +66,9 @@ shows 'it says which took the place of which' "$(inspected .Id | cut -c1-12).*${
 same 'a recreation that no hook saw' 'opened container.recreated warn' "$(told)"
 
 # It crashes, and systemd starts it again each time, of which nobody is told by the unit.
+# systemd's own limit, five starts within ten seconds, is not what this is about: a fast machine comes to it here.
 for _ in 1 2 3; do
+  as_alice "systemctl --user reset-failed $webui"
   crashed=$(inspected .Id)
   as_alice "kill -9 $(inspected .State.Pid)"
   eventually 60 'systemd starts another one' "podman inspect --format {{.Id}} open-webui | grep -v $crashed"

@@ -6,7 +6,7 @@ use std::time::Duration;
 use aidb_testkit::{Stack, content, damage};
 use rustix::process::Signal;
 
-use crate::killed::interrupted;
+use crate::killed::{after, interrupted};
 use crate::{AIDB, LARGE, SMALL, kept, with};
 
 fn folder(stack: &Stack) -> PathBuf {
@@ -19,6 +19,13 @@ fn names(folder: &Path) -> Vec<String> {
         .map(|e| e.unwrap().file_name().into_string().unwrap())
         .collect();
     names.sort();
+    names
+}
+
+/// What an archive or an export is written as until it is whole.
+fn half_made(folder: &Path) -> Vec<String> {
+    let mut names = names(folder);
+    names.retain(|n| n.starts_with(".new-"));
     names
 }
 
@@ -137,11 +144,16 @@ fn an_archive_that_is_killed_leaves_whole_ones_only_and_the_next_run_clears_up()
     let stack = with_noise();
     let mut left_behind = 0;
     for round in 0..8_u64 {
-        let after = Duration::from_millis(30 + round * 350);
-        interrupted(&stack, "aidb-snapshot archive", after, Signal::KILL);
-        let present = names(&folder(&stack));
-        left_behind += present.iter().filter(|n| n.starts_with(".new-")).count();
-        for archive in present
+        let by_chance = after(Duration::from_millis(30 + round * 350));
+        interrupted(&stack, "aidb-snapshot archive", Signal::KILL, |has_run| {
+            if round == 0 {
+                !half_made(&folder(&stack)).is_empty()
+            } else {
+                by_chance(has_run)
+            }
+        });
+        left_behind += half_made(&folder(&stack)).len();
+        for archive in names(&folder(&stack))
             .iter()
             .filter(|n| n.starts_with('0') && n.ends_with(".tar.xz"))
         {
@@ -156,8 +168,7 @@ fn an_archive_that_is_killed_leaves_whole_ones_only_and_the_next_run_clears_up()
     assert!(left_behind > 0, "no run was killed in the middle");
     let _ = stack.run("aidb take").with(0);
     let _ = stack.run("aidb archive").with(0);
-    let left = names(&folder(&stack));
-    assert!(!left.iter().any(|n| n.starts_with(".new-")), "{left:?}");
+    assert_eq!(half_made(&folder(&stack)), [""; 0]);
 }
 
 /// What cannot be compressed takes its time.
@@ -179,36 +190,23 @@ fn with_noise() -> Stack {
 #[test]
 fn an_export_that_is_killed_is_cleared_up_by_the_next_one_to_that_folder() {
     let stack = with_noise();
-    let half_made = || {
-        let mut names = names(stack.home());
-        names.retain(|n| n.starts_with(".new-"));
-        names
-    };
-    let after = Duration::from_millis(700);
-    let killed = (0..10).any(|_| {
-        interrupted(
-            &stack,
-            "aidb-snapshot export open-webui one.tar.xz",
-            after,
-            Signal::KILL,
-        );
-        !half_made().is_empty()
+    let line = "aidb-snapshot export open-webui one.tar.xz";
+    interrupted(&stack, line, Signal::KILL, |_| {
+        !half_made(stack.home()).is_empty()
     });
-    assert!(killed, "no run was killed in the middle");
-    let _ = std::fs::remove_file(stack.home().join("one.tar.xz"));
+    assert_eq!(half_made(stack.home()).len(), 1);
     let exported = stack.run("aidb export open-webui two.tar.xz").with(0);
     assert!(exported.stderr.contains("cleared `~/.new-"), "{exported}");
-    assert_eq!(half_made(), [""; 0]);
+    assert_eq!(half_made(stack.home()), [""; 0]);
 
-    interrupted(&stack, "aidb-snapshot archive", after, Signal::KILL);
+    let line = "aidb-snapshot archive";
+    interrupted(&stack, line, Signal::KILL, |_| {
+        !half_made(&folder(&stack)).is_empty()
+    });
     std::fs::write(folder(&stack).join(".new-left.tar.xz"), "half").unwrap();
     let pruned = stack.run("aidb prune").with(0);
     assert!(pruned.stderr.contains("cleared `~/vault"), "{pruned}");
-    assert!(
-        !names(&folder(&stack))
-            .iter()
-            .any(|n| n.starts_with(".new-"))
-    );
+    assert_eq!(half_made(&folder(&stack)), [""; 0]);
 }
 
 #[test]
