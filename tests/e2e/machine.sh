@@ -8,8 +8,8 @@
 # not synced (FS_IOC_SHUTDOWN); Btrfs has no such call and keeps its page cache; a disk's own write cache is never lost.
 
 here=${here:?the folder of this file}
+. "$here/../packages.sh"
 cache=${AIDB_E2E_DIR:-${XDG_CACHE_HOME:-${HOME:?}/.cache}/aidb-e2e}
-packages=(mmdebstrap btrfs-progs xfsprogs e2fsprogs xz-utils util-linux uidmap jq)
 
 # Images are named for what they are made of: another recipe is another image.
 recipe() { find "$@" -type f | LC_ALL=C sort | xargs cat | sha256sum | cut -c1-12; }
@@ -20,14 +20,7 @@ machine=$cache/machines/${AIDB_E2E_NAME:-run-$$}
 now_ms() { echo $(($(date +%s%N) / 1000000)); }
 
 # Installs the Debian packages that make and run a machine. Says what is missing, and fails, if it cannot.
-install_packages() {
-  local package missing=()
-  for package in "${packages[@]}"; do dpkg -s "$package" > /dev/null 2>&1 || missing+=("$package"); done
-  [ ${#missing[@]} -gt 0 ] || return 0
-  command -v apt-get > /dev/null || { echo "missing: ${missing[*]}"; return 1; }
-  { apt-get update -qq && DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends "${missing[@]}"; } > /dev/null 2>&1 ||
-    { echo "cannot be installed: ${missing[*]}"; return 1; }
-}
+install_machine_packages() { install_packages mmdebstrap btrfs-progs xfsprogs e2fsprogs xz-utils util-linux uidmap jq; }
 
 # Makes the tree of Debian trixie that every machine starts from, unless it is there: about a minute, half a GiB.
 make_image() (

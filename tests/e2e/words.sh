@@ -105,13 +105,11 @@ snapshots() { guest "aidb list --json $1" | jq -r ".snapshots | $2"; }
 # makes a word of each: `one`, `two`, and `without-one`, `without-two`, which have no hooks. Ends the scenario, with the reason, where
 # there is no nix, or nothing to build them of.
 nix_generations() {
-  local exchange run=("$here/../nix/run") seen
+  local exchange
   exchange=$(mktemp -d)
   mkdir "$exchange/tools"
   cp "$machine"/e2e/tools/* "$exchange/tools/"
-  seen=$exchange
-  { command -v nix && command -v podman; } > /dev/null || { run=("$here/../nix/in-tree" tests/nix/run); seen=/mnt/exchange; }
-  if AIDB_EXCHANGE=$exchange "${run[@]}" --generations "$seen/tools" "$seen/closure" > "$exchange/made" 2> "$exchange/said"; then
+  if AIDB_EXCHANGE=$exchange "$here/../nix/in-tree" tests/nix/run --generations > "$exchange/made" 2> "$exchange/said"; then
     cp "$exchange"/closure* "$exchange/made" "$machine/e2e/"
     as_root "install -D /e2e/closure.sd-switch $(sed -n 's/^sd-switch //p' "$exchange/made")"
     as_root 'export NIX_REMOTE=; nix-store --import < /e2e/closure > /dev/null; chown -R alice: /nix; rm /e2e/closure'
