@@ -9,7 +9,7 @@ let
   cfg = config.services.aidb;
   podman = config.services.podman;
   aidb = import ../../nix/lib { inherit lib; };
-  inherit (aidb) catalog derive text;
+  inherit (aidb) catalog derive host text;
   inherit (cfg.internal)
     folders
     containers
@@ -57,12 +57,12 @@ let
   mend =
     name: folder:
     let
-      source = "${config.home.homeDirectory}/${folder.container}";
-      volume = "write ${ofPodman folder.container}.volumes = [ \"${source}:${folder.wanted}\" ]";
+      volume = "write ${ofPodman folder.container}.volumes = [ \"${config.home.homeDirectory}/${name}:${folder.wanted}\" ]";
+      isWholeHome = lib.any (all: lib.hasInfix "`${all}` begins" folder.why) [ "~" "~/" ];
     in
     if folder.wanted == null then
       "write an absolute path on a volume"
-    else if lib.hasInfix "begins with `~`" folder.why then
+    else if lib.hasInfix "begins with `~`" folder.why && !isWholeHome then
       "write \${config.home.homeDirectory} in place of `~`"
     else if lib.hasInfix "has `..` in it" folder.why then
       "write the path without `..`"
@@ -70,6 +70,8 @@ let
       "take the option away"
     else if lib.hasInfix "is no volume of" folder.why then
       "declare it there, or ${volume}"
+    else if folder.file != null then
+      "${volume}, or take that variable away"
     else
       volume;
 
@@ -77,12 +79,61 @@ let
     name: folder:
     error (folder.outcome == "lost" && enabled ? ${name} && enabled.${name}.data == null) (
       "${ofPodman folder.container}: nothing keeps "
-      + (if folder.wanted == null then "its data" else "`${folder.wanted}`, where its image has its data")
+      + (
+        if folder.wanted == null then
+          "its data"
+        else if folder.file != null then
+          "`${folder.wanted}`, where a variable has its database (`${folder.file}`)"
+        else
+          "`${folder.wanted}`, where its image has its data"
+      )
       + ": ${folder.why}. "
       + lib.concatMapStrings (o: "(Not understood: ${o}.) ") odd.${folder.container}
       + "To keep it, ${mend name folder}; ${leave name}"
     )
   ) folders;
+
+  # Folders that hold more than one application's data.
+  isWide = data: text.isWithin (clean data) config.home.homeDirectory;
+  wide = lib.mapAttrsToList (
+    name: guard:
+    error (guard.data != null && isWide guard.data)
+      "${option name}.data: `${toString guard.data}` holds your whole home, and not this application's data alone. Give it a folder of its own, such as `${config.home.homeDirectory}/${name}`; ${leave name}"
+  ) enabled;
+
+  # What belongs to a guard's data and is mounted elsewhere, unless another guard has it: { name; folder; part; }.
+  outside = lib.concatLists (
+    lib.mapAttrsToList (
+      name: folder:
+      let
+        isGuarded = part: part.host != null && lib.any (guard: guard.data != null && clean guard.data == part.host) (lib.attrValues enabled);
+      in
+      lib.optionals (folder.outcome == "kept" && enabled ? ${name} && enabled.${name}.data == folder.data) (
+        map (part: { inherit name folder part; }) (lib.filter (part: !isGuarded part) folder.outside)
+      )
+    ) folders
+  );
+  partOf =
+    {
+      name,
+      folder,
+      part,
+    }:
+    let
+      own = "services.aidb.guards.${lib.strings.escapeNixIdentifier "${name}.${baseNameOf part.at}"}";
+    in
+    "${ofPodman folder.container}: part of its data is at `${part.at}`, "
+    + (if part.host == null then "which nothing keeps" else "in `${part.host}`")
+    + ", and the snapshots of guard \"${name}\" (`${folder.data}`) lack it${lib.optionalString folder.isWhole ", so that none of them can be brought back alone"}. "
+    + (
+      if part.host == null then
+        "Mount a folder there"
+      else
+        "Guard it, too: `${own} = { container = \"${folder.container}\"; data = \"${part.host}\"; mount = \"${part.at}\"; stores.files = { kind = \"files\"; path = \".\"; }; };`"
+    )
+    + ", or keep it below `${folder.mount}`${lib.optionalString folder.isWhole "; ${leave name}"}";
+  isFatal = missing: missing.folder.isWhole || missing.part.host == null;
+  incomplete = map (missing: error (isFatal missing) (partOf missing)) outside;
 
   gone = lib.mapAttrsToList (
     name: folder:
@@ -110,6 +161,8 @@ let
     if isThere then
       error (guard.unit != null && guard.unit != "podman-${guard.container}.service")
         "${option name}.unit: container \"${guard.container}\" is in services.podman.containers, where its unit is podman-${guard.container}.service; found ${toString guard.unit}. Leave `unit` out"
+    else if !podman.enable && guard.unit == null && guard.data == null then
+      error true "${option name}.data: services.podman is off, so it cannot be told where the data is; write the folder on the host, or say `services.podman.enable = true;`"
     else if guard.unit != null && containers ? ${unitOf} then
       error true "${option name}.unit: ${guard.unit} is container \"${unitOf}\" of services.podman.containers; write `container = \"${unitOf}\";` in place of `unit`"
     else
@@ -147,7 +200,7 @@ let
           folder = clean (lib.attrByPath (lib.splitString "." place) null cfg);
         in
         error
-          (data != null && (text.isWithin (clean data) folder || text.isWithin folder (clean data)))
+          (data != null && !isWide data && (text.isWithin (clean data) folder || text.isWithin folder (clean data)))
           "services.aidb.${place}: `${folder}` and the data of guard \"${name}\", `${toString data}`, hold each other; choose another folder for services.aidb.${place}"
       )
       (
@@ -159,6 +212,34 @@ let
       )
   ) names;
 
+  # What one of them writes the other one would take for its own.
+  together =
+    let
+      vault = clean cfg.vault;
+      state = clean cfg.state;
+    in
+    error (text.isWithin vault state || text.isWithin state vault)
+      "services.aidb.vault: `${vault}` and services.aidb.state, `${state}`, hold each other; choose another folder for one of them";
+
+  # What has an option of its own is written there: the parts of the module, and their checks, look at the options.
+  beside = map (
+    key:
+    error (key != "programs")
+      "services.aidb.settings.${key}: what is written there goes past the options and their checks; ${
+        if cfg ? ${key} && key != "settings" && key != "internal" then
+          "say services.aidb.${key}"
+        else
+          "there are options for all that it could say but `programs`"
+      }"
+  ) (lib.attrNames cfg.settings);
+
+  # Podman expands variables of its own process there.
+  unclear =
+    let
+      used = lib.any (folder: lib.hasInfix "$" (folder.data or "")) (lib.attrValues folders);
+    in
+    error used "services.podman.settings: the folder of volumes, `${cfg.internal.context.storage}`, has a variable in it whose value is not known here, so it cannot be told where their data is; write the path";
+
   # A store that another mount covers: the guard sees the empty place below it.
   covered = lib.concatLists (
     lib.mapAttrsToList (
@@ -168,14 +249,14 @@ let
         stores = lib.filterAttrs (store: _: (guard.stores.${store} or { }) != null) catalog.presets.${folder.preset}.stores;
         pathOf = store: let own = guard.stores.${store}.path or null; in if own == null then stores.${store}.path else own;
         over = inner: store: text.isWithin "/${inner.below}" "/${pathOf store}";
-        isFatal = inner: store: !inner.isKept || !(stores.${store}.optional or false);
+        isCovered = inner: store: !inner.isKept || !(stores.${store}.optional or false);
       in
       lib.optionals (folder.outcome == "kept" && enabled ? ${name} && guard.preset == folder.preset && guard.data == folder.data) (
         lib.concatMap (
           inner:
           map (
             store:
-            error (over inner store && isFatal inner store)
+            error (over inner store && isCovered inner store)
               "${ofPodman folder.container}: its store \"${store}\" is at `${folder.mount}/${pathOf store}`, where another mount is (${if inner.isKept then "`${toString inner.host}`" else "which keeps nothing"}), so guard \"${name}\" of `${folder.data}` would not see it. Take that mount away, or say `${option name}.stores.${store} = null;`${lib.optionalString inner.isKept " and guard `${toString inner.host}` on its own"}"
           ) (lib.attrNames stores)
         ) folder.nested
@@ -200,7 +281,7 @@ let
     place:
     let
       folder = home cfg.${place};
-      found = derive.ephemeralOf folder;
+      found = host.ephemeralOf folder;
     in
     error (found != null)
       "services.aidb.${place}: `${folder}` does not outlive a boot, since `${toString found}` does not; choose a folder below ${config.home.homeDirectory}"
@@ -229,11 +310,11 @@ let
   astray = lib.mapAttrsToList (
     name: guard:
     let
-      found = derive.seenAt cfg.internal.context cfg.internal.whole.${guard.container} guard.mount;
+      found = derive.seenAt cfg.internal.context cfg.internal.seen.${guard.container} guard.mount;
     in
     error
       (guard.data != null && guard.mount != null && containers ? ${guard.container}
-        && found != null && found.kind == "folder" && clean found.path != clean guard.data)
+        && found != null && found.mount.source.kind == "folder" && clean found.path != clean guard.data)
       "${option name}.data: it is `${guard.data}`, but container \"${guard.container}\" sees `${found.path}` at `${guard.mount}`, so what it writes would not be guarded. Write that folder, or leave `data` out where it can be derived"
   ) enabled;
 
@@ -312,11 +393,15 @@ in
     ]
     ++ lost
     ++ gone
+    ++ wide
+    ++ incomplete
     ++ misnamed
     ++ whose
     ++ nowhere
     ++ twice
     ++ apart
+    ++ [ together unclear ]
+    ++ beside
     ++ fleeting
     ++ handed
     ++ astray
@@ -333,6 +418,7 @@ in
         name:
         "${ofPodman name}.extraConfig.Service.TimeoutStopSec: a snapshot at the stop may take 20 seconds, found ${toString (serviceOf name).TimeoutStopSec}. Write 60, which is the default of a guarded container"
       ) hasty
+      ++ map partOf (lib.filter (missing: !isFatal missing) outside)
       ++ map (
         candidate:
         let

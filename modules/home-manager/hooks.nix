@@ -8,7 +8,7 @@ let
   cfg = config.services.aidb;
   inherit ((import ../../nix/lib { inherit lib; })) hooks;
 
-  # Names only: whether a guard is enabled and whose it is. Its other values may depend on what is made here.
+  # Looked at for the values of a section only: guards depend on the `[Container]` part of what is made here.
   guardsOf = container: lib.filterAttrs (_: guard: guard.enable && guard.container == container) cfg.guards;
 
   withHooks =
@@ -16,7 +16,7 @@ let
     let
       guards = guardsOf container;
     in
-    if !cfg.enable || guards == { } then
+    if !cfg.enable then
       user
     else
       hooks.withHooks {

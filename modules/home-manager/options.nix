@@ -263,7 +263,7 @@ in
       '';
       description = ''
         What is guarded, by name. A guard is named like its container (a second folder of one container: like the
-        container, a dot, and the preset), and those that can be derived are there without being written.
+        container, a dot, and the preset; a database that a variable has moved out of them: and the store), and those that can be derived are there without being written.
       '';
     };
 
@@ -381,7 +381,7 @@ in
       type = types.attrsOf json;
       default = { };
       example.programs.podman = "/usr/bin/podman";
-      description = "What else `stack.json` says, over what the options say. The build checks it.";
+      description = "What `stack.json` says and no option does: `programs`. The build checks it.";
     };
 
     internal = mkOption {

@@ -11,6 +11,8 @@ let
 in
 rec {
   inherit presets;
+  # Folders of the host by what is to be expected of them.
+  inherit (catalog) hostFolders;
 
   names = lib.attrNames presets;
 
@@ -29,9 +31,10 @@ rec {
         lib.filter (extra: isOneOf extra.tags tag) (presets.${own}.extraFolders or [ ])
       );
 
-  # Where a container of this tag and with these variables has its data: { candidates; moved; }, in which `moved` is
-  # what store paths begin with that is not part of this folder, because a variable moved only a part; null if that is
-  # not known; { variable; value; } if a variable moves it to a place that cannot be told.
+  # Where a container of this tag and with these variables has its data: { candidates; moved; part; }, in which `moved`
+  # is what store paths begin with that is not part of this folder, because a variable moved only a part, and `part` is
+  # the same for a container that mounts nothing but that part (null if there is none); null if that is not known;
+  # { variable; value; } if a variable moves it to a place that cannot be told.
   dataPath =
     preset: tag: variables:
     let
@@ -53,6 +56,15 @@ rec {
           {
             candidates = paths;
             moved = null;
+            part =
+              if folder == null then
+                null
+              else
+                {
+                  candidates = [ (text.join (lib.head paths) folder) ];
+                  moved = folder;
+                  part = null;
+                };
           };
     in
     if value == "" then
@@ -65,14 +77,41 @@ rec {
       {
         candidates = [ to ];
         moved = folder;
+        part = null;
       };
+
+  # Where a variable puts the SQLite file of a store: a path of the container, null for the store's own place, and
+  # "elsewhere" for a server, or for a file that no look can read. Written as a path or, as SQLAlchemy reads it, as
+  # `sqlite:///PATH`; one that is relative begins where the application was started.
+  databaseAt =
+    preset: store: variables:
+    let
+      rule = preset.storeFileEnv.${store} or null;
+      value = if rule == null then "" else variables.${rule.variable} or "";
+      bare = lib.head (lib.splitString "?" value);
+      isUrl = lib.hasPrefix "sqlite:///" bare;
+      path = if isUrl then lib.removePrefix "sqlite:///" bare else bare;
+      isAbsolute = lib.hasPrefix "/" path;
+      at = text.containerPath (if isAbsolute then path else "${rule.workDir or ""}/${path}");
+    in
+    if value == "" then
+      null
+    else if path == "" || !isUrl && lib.hasInfix ":" bare then
+      "elsewhere"
+    else if !isAbsolute && !rule ? workDir then
+      if baseNameOf path == baseNameOf preset.stores.${store}.path then null else "elsewhere"
+    else if at == null then
+      "elsewhere"
+    else
+      at;
 
   # The names of the stores that a container with these variables has.
   storeNames =
     preset: variables:
     lib.filter (
       name:
-      lib.all (
+      databaseAt preset name variables != "elsewhere"
+      && lib.all (
         variable:
         let
           value = variables.${variable} or "";
@@ -80,6 +119,14 @@ rec {
         value == "" || isOneOf preset.storeUnlessEnv.${name}.${variable} value
       ) (lib.attrNames (preset.storeUnlessEnv.${name} or { }))
     ) (lib.attrNames preset.stores);
+
+  # Whether what such a container must not lose is elsewhere, on a server.
+  isElsewhere =
+    preset: variables:
+    let
+      needed = lib.filter (name: !(preset.stores.${name}.optional or false)) (lib.attrNames preset.stores);
+    in
+    needed != [ ] && lib.intersectLists needed (storeNames preset variables) == [ ];
 
   # What settings must say of a preset's stores for such a container, beside naming the preset: null takes a store
   # away, another path moves it.

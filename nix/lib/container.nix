@@ -9,6 +9,17 @@ let
   # Podman's lists may be written as one text; null is no line.
   lines = value: map toText (lib.filter (line: line != null && !lib.isAttrs line) (lib.toList value));
 
+  # Their values stand in a line of the unit, where systemd expands what it knows.
+  expanded =
+    environment:
+    lib.mapAttrs (
+      _: value:
+      let
+        found = text.expand environment value;
+      in
+      found.text or value
+    );
+
   variablesOf =
     value:
     if lib.isAttrs value then
@@ -33,7 +44,7 @@ let
 in
 {
   # `context` has `environment` (home, stateHome, cacheHome, configHome) and `images`. `extra` is the `[Container]` part
-  # of `extraConfig`, or { } where that may not be looked at yet.
+  # of `extraConfig`.
   normalize =
     context: name: container: extra:
     let
@@ -50,7 +61,9 @@ in
       inherit name;
       image = followImage context.images container.image;
       mounts = arguments.mounts ++ lib.catAttrs "mount" parsed;
-      variables = variablesOf container.environment // variablesOf (extra.Environment or { }) // arguments.variables;
+      variables = expanded environment (
+        variablesOf container.environment // variablesOf (extra.Environment or { }) // arguments.variables
+      );
       odd = arguments.odd ++ lib.catAttrs "odd" parsed;
     };
 }

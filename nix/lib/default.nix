@@ -7,7 +7,8 @@ let
   volume = import ./volume.nix { inherit lib text; };
   catalog = import ./catalog.nix { inherit lib text image; };
   container = import ./container.nix { inherit lib text volume; };
-  derive = import ./derive.nix { inherit lib image volume catalog; };
+  host = import ./host.nix { inherit lib text catalog; };
+  derive = import ./derive.nix { inherit lib text image volume host catalog; };
   hooks = import ./hooks.nix { inherit lib; };
 in
 {
@@ -17,6 +18,7 @@ in
     volume
     catalog
     container
+    host
     derive
     hooks
     ;

@@ -1,213 +1,258 @@
 # From containers to the folders that are guarded, those that nobody guards, and what is wrong, by the catalog.
 {
   lib,
+  text,
   image,
   volume,
+  host,
   catalog,
 }:
 let
-  text = import ./text.nix { inherit lib; };
+  inherit (host) hostOf ephemeralOf;
 
-  # Folders of the host that do not outlive a boot, or are cleaned while it runs.
-  ephemeral = [
-    "/tmp"
-    "/var/tmp"
-    "/run"
-    "/dev/shm"
-  ];
-  ephemeralOf = host: lib.findFirst (folder: text.isWithin folder host) null ephemeral;
-
-  # A volume unit's device, if it is a folder: one of another type (tmpfs, a block device) is none.
-  deviceOf =
-    unit:
+  # What a container sees at a path of its own: { mount; path; } with the host's folder; null if there is none.
+  seenAt =
+    context: container: path:
     let
-      device = unit.device or null;
-      isBind = lib.elem (unit.type or null) [
-        null
-        "none"
-        "bind"
-      ];
+      under = volume.find container.mounts [ path ];
+      found = if under == null then null else hostOf context under.mount under.below;
     in
-    if device != null && lib.hasPrefix "/" device && !text.isWithin "/dev" device && isBind then device else null;
+    if found == null then
+      null
+    else
+      {
+        inherit (under) mount;
+        path = found;
+      };
 
-  # The folder on the host of what lies below a mount; null if there is none.
-  hostOf =
-    context: mount: below:
+  # Where the data of a preset is looked for, as `catalog.dataPath` returns it.
+  placeOf =
+    container: preset: tag:
     let
-      inherit (mount) source;
-      storage = name: "${context.storage}/${name}/_data";
-      ofName =
-        name:
+      whole = catalog.dataPath preset tag container.variables;
+      isMounted = place: volume.find container.mounts place.candidates != null;
+    in
+    if whole == null || whole ? variable || whole.part == null then
+      whole
+    else if !isMounted whole && isMounted whole.part then
+      whole.part
+    else
+      whole;
+
+  # Where a database is that a variable has moved, below a data folder; null if it is not in there.
+  belowFolder =
+    context: container: found: at:
+    let
+      seen = seenAt context container at;
+    in
+    if found.outcome == "kept" then
+      if seen != null && text.isWithin found.data seen.path then text.below found.data seen.path else null
+    else if found.wanted or null != null && text.isWithin found.wanted at then
+      text.below found.wanted at
+    else
+      null;
+
+  # The databases of a preset that a variable has moved: { STORE = path of the container; }.
+  databases =
+    preset: variables:
+    lib.filterAttrs (_: at: at != null && at != "elsewhere") (
+      lib.mapAttrs (store: _: catalog.databaseAt preset store variables) (preset.storeFileEnv or { })
+    );
+
+  # What belongs to a folder's data and is mounted elsewhere: [ { at; host; } ], `host` null if nothing keeps it.
+  outsideOf =
+    context: container: preset: data: mount: inner:
+    let
+      atOf =
+        part:
         let
-          device = if context.volumes ? ${name} then deviceOf context.volumes.${name} else null;
+          value = container.variables.${part.variable} or "";
         in
-        if device != null then device else storage name;
-      name = lib.removeSuffix ".volume" source.unit;
-      host =
-        {
-          folder = source.path;
-          volume = text.join (ofName source.name) source.folder;
-          volumeUnit = if context.volumes ? ${name} then ofName name else null;
-        }
-        .${source.kind} or null;
+        if value == "" then text.join mount part.path else text.containerPath value;
+      hostAt =
+        at:
+        let
+          seen = seenAt context container at;
+        in
+        if seen == null then null else seen.path;
+      isOutside = part: part.host == null || !text.isWithin data part.host;
     in
-    if host == null then null else text.join host below;
+    lib.unique (
+      lib.filter isOutside (
+        map (at: {
+          inherit at;
+          host = hostAt at;
+        }) (lib.filter (at: at != null) (map atOf (preset.parts or [ ])))
+      )
+      # The files of a server belong together, whatever is in them.
+      ++ lib.optionals (preset.atRestOnly or false) (
+        map (m: {
+          at = m.target;
+          host = hostOf context m "";
+        }) (lib.filter (host.keeps context) inner)
+      )
+    );
 
-  # Whether a volume is made anew, empty, whenever it is mounted.
-  isInMemory =
-    context: source:
-    let
-      name = if source.kind == "volume" then source.name else lib.removeSuffix ".volume" source.unit;
-      unit = context.volumes.${name} or { };
-      isMemory = kind: lib.elem kind [ "tmpfs" "ramfs" ];
-    in
-    lib.elem source.kind [ "volume" "volumeUnit" ] && (isMemory (unit.type or null) || isMemory (unit.device or null));
-
-  # What a mount that keeps nothing is.
-  keepsNothing =
-    source:
-    {
-      memory = "it is mounted in memory";
-      volumeUnit = "`${source.unit}` is no volume of services.podman.volumes";
-      unusable =
-        {
-          anonymous = "its volume is anonymous, and Podman deletes that with the container";
-          tilde = "`${source.text}` begins with `~`, which nothing expands";
-          relative =
-            if lib.hasPrefix "/" source.text then
-              "`${source.text}` has `..` in it, so it cannot be told which folder that is"
-            else
-              "`${source.text}` is relative to the unit file";
-          specifier = "what `%${source.specifier}` in `${source.text}` stands for is not known here";
-          name = "`${source.text}` is neither an absolute path nor a volume's name";
-        }
-        .${source.why or "name"};
-    }
-    .${source.kind} or "it is not kept";
-
-  # One data folder of a container, for one preset of its image:
-  #   { name; preset; outcome = "kept"; data; mount; moved; mounts; nested; ephemeral; }
+  # One data folder of a container, for one of the names of `guardNames`:
+  #   { name; preset; outcome = "kept"; data; mount; stores; mounts; nested; outside; isWhole; ephemeral; }
   #   { name; preset; outcome = "absent"; }                    it has none, and that is normal
   #   { name; preset; outcome = "lost"; wanted; why; }         what it writes there is lost
+  # `stores` is what settings must say of the preset's; `isWhole` whether no part of the data is of use alone.
   folder =
-    context: container: tag: name: presetName:
+    context: container: guard:
     let
-      preset = catalog.presets.${presetName};
-      path = catalog.dataPath preset tag container.variables;
-      under = volume.find container.mounts path.candidates;
+      preset = catalog.presets.${guard.preset};
+      isDatabase = guard.file != null;
+      place =
+        if isDatabase then
+          {
+            candidates = [ (dirOf guard.file) ];
+            moved = null;
+          }
+        else
+          placeOf container preset guard.tag;
+      under = volume.find container.mounts place.candidates;
       isOptional = preset.volume == "optional";
       data = hostOf context under.mount under.below;
       base = {
-        inherit name;
-        preset = presetName;
+        inherit (guard) name preset file;
       };
-      lost =
-        why:
-        base
-        // {
-          outcome = "lost";
-          wanted = lib.head path.candidates;
-          inherit why;
-        };
       absent = base // {
         outcome = "absent";
       };
+      lost =
+        why:
+        if !isDatabase && catalog.isElsewhere preset container.variables then
+          absent
+        else
+          base
+          // {
+            outcome = "lost";
+            wanted = lib.head place.candidates;
+            inherit why;
+          };
       inner = volume.nested container.mounts under.path;
+      kept = base // {
+        outcome = "kept";
+        inherit data;
+        mount = under.path;
+        stores = if isDatabase then ofDatabase else ofFolder;
+        mounts = [ under.mount ] ++ inner;
+        ephemeral = ephemeralOf data;
+        outside = lib.optionals (!isDatabase) (outsideOf context container preset data under.path inner);
+        isWhole = preset.atRestOnly or false;
+        nested = map (m: {
+          below = text.below under.path m.target;
+          host = hostOf context m "";
+          isKept = host.keeps context m;
+        }) inner;
+      };
+      ofDatabase = lib.mapAttrs (
+        store: _: if store == guard.store then { path = baseNameOf guard.file; } else null
+      ) preset.stores;
+      ofFolder =
+        catalog.storeChanges preset container.variables place.moved
+        // lib.filterAttrs (store: change: change != { path = preset.stores.${store}.path; }) (
+          lib.mapAttrs (
+            _: at:
+            let
+              path = belowFolder context container kept at;
+            in
+            if path == null then null else { inherit path; }
+          ) (databases preset container.variables)
+        );
     in
-    if path == null then
+    if place == null then
       absent
-    else if path ? variable then
+    else if place ? variable then
       base
       // {
         outcome = "lost";
         wanted = null;
-        why = "`${path.variable}` is `${path.value}`, which is no absolute path, so it cannot be told where the data is";
+        why = "`${place.variable}` is `${place.value}`, which is no absolute path, so it cannot be told where the data is";
       }
+    else if isDatabase && lib.any (m: m.target == guard.file) container.mounts then
+      lost "`${guard.file}` alone is mounted, so what SQLite writes beside it goes with the container"
     else if under == null then
       if isOptional then absent else lost "no volume holds it, so it is written to the container's own layer"
-    else if isOptional && !volume.keeps under.mount then
+    else if isOptional && !host.keeps context under.mount then
       absent
     else if under.mount.access == "O" then
       lost "its volume has the option `O`, whose writes vanish with the container"
     else if under.mount.access == "ro" then
       lost "its volume has the option `ro`, so the container cannot write it"
-    else if isInMemory context under.mount.source then
-      lost "its volume is in memory (`tmpfs`)"
     else if data == null then
-      lost (keepsNothing under.mount.source)
+      lost (host.keepsNothing context under.mount.source)
     else
-      base
-      // {
-        outcome = "kept";
-        inherit data;
-        mount = under.path;
-        inherit (path) moved;
-        mounts = [ under.mount ] ++ inner;
-        ephemeral = ephemeralOf data;
-        nested = map (m: {
-          below = text.below under.path m.target;
-          host = hostOf context m "";
-          isKept = volume.keeps m && !isInMemory context m.source;
-        }) inner;
-      };
+      kept;
 in
 {
-  inherit ephemeralOf;
+  inherit seenAt folder;
 
-  # What a container sees at a path of its own: { kind; path; } of the host's folder; null if there is none.
-  seenAt =
-    context: container: path:
-    let
-      under = volume.find container.mounts [ path ];
-      host = if under == null then null else hostOf context under.mount under.below;
-    in
-    if host == null then
-      null
-    else
-      {
-        inherit (under.mount.source) kind;
-        path = host;
-      };
-
-  # The names of the guards of a container, with the preset of each. Depends on the image alone.
+  # The guards that a container can have: { name; preset; tag; file; store; }, one for each data folder of its image,
+  # then one for each database that a variable has moved out of them (`file`, a path of the container).
   guardNames =
-    container:
+    context: container:
     let
       parsed = image.parse container.image;
-      presets = catalog.forImage parsed;
+      folders = lib.imap0 (index: preset: {
+        name = if index == 0 then container.name else "${container.name}.${preset}";
+        inherit preset;
+        tag = if parsed == null then null else parsed.tag;
+        file = null;
+        store = null;
+      }) (catalog.forImage parsed);
     in
-    lib.imap0 (index: preset: {
-      name = if index == 0 then container.name else "${container.name}.${preset}";
-      inherit preset;
-      tag = if parsed == null then null else parsed.tag;
-    }) presets;
-
-  # The folder of one of these names.
-  folder =
-    context: container: guard:
-    folder context container guard.tag guard.name guard.preset;
+    folders
+    ++ lib.concatMap (
+      guard:
+      let
+        found = folder context container guard;
+      in
+      lib.mapAttrsToList (store: at: {
+        name = "${container.name}.${store}";
+        inherit (guard) preset tag;
+        file = at;
+        inherit store;
+      }) (
+        lib.filterAttrs (_: at: belowFolder context container found at == null) (
+          databases catalog.presets.${guard.preset} container.variables
+        )
+      )
+    ) folders;
 
   # The host folders that a container keeps and that none of these folders is: { container; folders; why; } or null, and
-  # those that are mounted inside of a guard's data.
+  # those that belong to a guard's data and are mounted elsewhere.
   notGuarded =
     context: container: presets: kept:
     let
       taken = lib.concatMap (f: f.mounts) kept;
+      data = map (f: f.data) kept;
       hosts = map (mount: hostOf context mount "") (
-        lib.filter (mount: volume.keeps mount && !lib.elem mount taken) container.mounts
+        lib.filter (mount: host.keeps context mount && !lib.elem mount taken) container.mounts
       );
+      parts = lib.concatMap (
+        f:
+        map (inner: {
+          folder = inner.host;
+          why = "it is mounted inside the data of guard `${f.name}`, at `${inner.below}`, and is not part of its snapshots";
+        }) f.nested
+        ++ map (part: {
+          folder = part.host;
+          why = "it is part of the data of guard `${f.name}`, at `${part.at}`, and is not part of its snapshots";
+        }) (lib.filter (part: !text.isWithin f.mount part.at) f.outside)
+      ) kept;
+      told = lib.filter (part: part.folder != null && !lib.elem part.folder data) parts;
       folders = lib.filter (
-        host: host != null && ephemeralOf host == null && !text.isWithin "/dev" host
+        path:
+        path != null && ephemeralOf path == null && !host.isSystem path && !lib.any (part: part.folder == path) told
       ) hosts;
     in
-    lib.concatMap (
-      f:
-      map (inner: {
-        container = container.name;
-        folders = [ inner.host ];
-        why = "it is mounted inside the data of guard `${f.name}`, at `${inner.below}`, and is not part of its snapshots";
-      }) (lib.filter (inner: inner.host != null) f.nested)
-    ) kept
+    map (part: {
+      container = container.name;
+      folders = [ part.folder ];
+      inherit (part) why;
+    }) told
     ++ lib.optional (folders != [ ]) {
       container = container.name;
       inherit folders;

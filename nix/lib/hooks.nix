@@ -47,31 +47,29 @@ rec {
         in
         lib.take (lib.length lines - lib.length after) lines ++ ours ++ after;
     in
-    if guards == [ ] then
-      user
-    else
-      user
-      // {
-        Unit = ofUnit // {
-          Wants = [ (verify unit) ] ++ listOf ofUnit "Wants";
-          OnFailure = [ alert ] ++ listOf ofUnit "OnFailure";
-          OnSuccess = [ prove ] ++ listOf ofUnit "OnSuccess";
-        };
-        Service = {
-          RestartMode = "direct";
-          TimeoutStopSec = 60;
-        }
-        # A migration has ten minutes for each file; the manager's 90 seconds for a whole start would end it, again and again.
-        // lib.optionalAttrs (migrations != [ ]) { TimeoutStartSec = 1800; }
-        // service
-        // {
-          ExecStartPre = first (
-            [ (check guards) ] ++ map (m: migrate m.guard m.store m.folder) migrations
-          ) (listOf service "ExecStartPre");
-          ExecStop = first [ (keep guards) ] (listOf service "ExecStop");
-          ExecStopPost = listOf service "ExecStopPost" ++ [ (keep guards) ];
-          # An application that does not handle TERM ends like this at an ordinary stop.
-          SuccessExitStatus = first [ "137 143" ] (listOf service "SuccessExitStatus");
-        };
+    # Which sections there are depends on nothing, so that guards may be derived from another one.
+    user
+    // lib.mapAttrs (section: ours: if guards == [ ] then user.${section} or { } else ours) {
+      Unit = ofUnit // {
+        Wants = [ (verify unit) ] ++ listOf ofUnit "Wants";
+        OnFailure = [ alert ] ++ listOf ofUnit "OnFailure";
+        OnSuccess = [ prove ] ++ listOf ofUnit "OnSuccess";
       };
+      Service = {
+        RestartMode = "direct";
+        TimeoutStopSec = 60;
+      }
+      # A migration has ten minutes for each file; the manager's 90 seconds for a whole start would end it, again and again.
+      // lib.optionalAttrs (migrations != [ ]) { TimeoutStartSec = 1800; }
+      // service
+      // {
+        ExecStartPre = first (
+          [ (check guards) ] ++ map (m: migrate m.guard m.store m.folder) migrations
+        ) (listOf service "ExecStartPre");
+        ExecStop = first [ (keep guards) ] (listOf service "ExecStop");
+        ExecStopPost = listOf service "ExecStopPost" ++ [ (keep guards) ];
+        # An application that does not handle TERM ends like this at an ordinary stop.
+        SuccessExitStatus = first [ "137 143" ] (listOf service "SuccessExitStatus");
+      };
+    };
 }

@@ -71,6 +71,15 @@ rec {
     in
     if end ? specifier then end else { text = end.text + lib.optionalString end.open "%"; };
 
+  # A text in which `$NAME` and `${NAME}` are the values that are known; others stay as they are.
+  expandVariables =
+    values: text:
+    lib.concatStrings (
+      map (part: if lib.isList part then values.${lib.last part} or (lib.head part) else part) (
+        builtins.split "([$][{]?([A-Za-z_][A-Za-z0-9_]*)[}]?)" text
+      )
+    );
+
   # The words of a value: separated by white space, quoted by `"` or `'`, with C-like escapes (systemd.syntax(7)).
   words =
     text:

@@ -278,16 +278,6 @@ rec {
       odd = end.odd ++ lib.optional (end.open != null) "expected a value after `${end.open}`, found nothing";
     };
 
-  # Whether what the container writes there stays on the host.
-  keeps =
-    mount:
-    mount.access == "writable"
-    && lib.elem mount.source.kind [
-      "folder"
-      "volume"
-      "volumeUnit"
-    ];
-
   # On which mount the first of these paths is: a mount at exactly one of them, else the one with the longest target
   # that holds one: { mount; below; path; }, or null.
   find =

@@ -9,6 +9,7 @@ let
     catalog
     container
     derive
+    host
     ;
 
   environment = {
@@ -20,13 +21,23 @@ let
   context = {
     inherit environment;
     storage = "/data/containers/storage/volumes";
-    volumes = {
+    volumes = lib.mapAttrs (_: host.volumeUnit environment) {
       data = { };
       dev = {
         device = "/srv/dev";
         type = "none";
       };
       disk.device = "/dev/sda1";
+      mem = {
+        device = "tmpfs";
+        type = "tmpfs";
+      };
+      ram.extraPodmanArgs = [ "--opt type=ramfs --opt=device=ramfs" ];
+      percent.device = "/srv/50%%";
+      shm = {
+        device = "/dev/shm/x";
+        type = "none";
+      };
     };
     images.wi.image = "ghcr.io/open-webui/open-webui:v1";
   };
@@ -47,8 +58,8 @@ let
   table = kind: f: failing kind f cases.${kind};
   of1 = f: row: f (lib.head row);
 
-  # What becomes of a container.
-  outcome =
+  # A container as discovery sees it, and its folders.
+  discovered =
     given:
     let
       seen = container.normalize context "c" {
@@ -57,11 +68,41 @@ let
         environment = given.environment or { };
         extraPodmanArgs = given.podmanArgs or [ ];
       } (given.lines or { });
-      guards = derive.guardNames seen;
+      guards = derive.guardNames context seen;
       folders = map (derive.folder context seen) guards;
+    in
+    {
+      inherit seen guards folders;
       kept = lib.filter (f: f.outcome == "kept") folders;
+    };
+
+  # Where the SQLite files of its guards are.
+  databases =
+    given:
+    lib.listToAttrs (
+      map (
+        f:
+        let
+          ofPreset = catalog.presets.${f.preset}.stores;
+          there = lib.filterAttrs (name: store: store.kind == "sqlite" && f.stores.${name} or { } != null) ofPreset;
+        in
+        lib.nameValuePair f.name (lib.mapAttrs (name: store: (f.stores.${name} or { }).path or store.path) there)
+      ) (discovered given).kept
+    );
+
+  # What becomes of a container.
+  outcome =
+    given:
+    let
+      inherit (discovered given)
+        seen
+        guards
+        folders
+        kept
+        ;
       lost =
         lib.count (f: f.outcome == "lost") folders + lib.count (f: f.ephemeral != null) kept;
+      incomplete = lib.length (lib.concatMap (f: f.outside) kept);
       notGuarded = map (n: n.folders) (
         derive.notGuarded context seen (map (g: g.preset) guards) kept
       );
@@ -70,6 +111,7 @@ let
       guards = lib.listToAttrs (map (f: lib.nameValuePair f.name f.data) kept);
     }
     // lib.optionalAttrs (lost > 0) { inherit lost; }
+    // lib.optionalAttrs (incomplete > 0) { inherit incomplete; }
     // lib.optionalAttrs (seen.odd != [ ]) { odd = lib.length seen.odd; }
     // lib.optionalAttrs (notGuarded != [ ]) { inherit notGuarded; };
 
@@ -126,6 +168,10 @@ table "wildcards" (row: text.matchesWildcard (lib.elemAt row 0) (lib.elemAt row 
 ++ table "stores" (
   row: lib.elem (lib.elemAt row 1) (catalog.storeNames catalog.presets.${lib.elemAt row 0} (lib.elemAt row 2))
 )
+++ table "storeFiles" (
+  row: catalog.databaseAt catalog.presets.${lib.elemAt row 0} (lib.elemAt row 1) (lib.elemAt row 2)
+)
+++ table "databases" (of1 databases)
 ++ table "volumes" (of1 (x: short (volume.parseVolume environment x)))
 ++ table "mounts" (of1 (x: short (volume.parseMount environment x)))
 ++ table "containers" (of1 outcome)

@@ -14,6 +14,12 @@ let
   lost = why: way: [
     "services.podman.containers.webui: nothing keeps `/app/backend/data`, where its image has its data: ${why}. To keep it, ${way}; ${leave}"
   ];
+  postgres = containers {
+    db = {
+      image = "docker.io/library/postgres:16";
+      volumes = [ "/srv/db:/var/lib/postgresql/data" "/fast/wal:/var/lib/postgresql/data/pg_wal" ];
+    };
+  };
   guard = name: guard: {
     services.podman = {
       enable = true;
@@ -418,5 +424,140 @@ in
     errors = [
       "services.podman.containers.webui: its data is in `/tmp/chats`, and `/tmp` does not outlive a boot. Mount a folder below /home/alice; ${leave}"
     ];
+  };
+  "a database elsewhere, and a variable in extraConfig that says so" = {
+    config = webui { extraConfig.Container.Environment.DATABASE_URL = "postgresql://webui@db/webui"; };
+  };
+  "a database out of the data folder, on no volume" = {
+    config = webui {
+      volumes = [ "/srv/ai:${data}" ];
+      environment.DATABASE_URL = "sqlite:////other/webui.db";
+    };
+    errors = [
+      "services.podman.containers.webui: nothing keeps `/other`, where a variable has its database (`/other/webui.db`): no volume holds it, so it is written to the container's own layer. To keep it, write services.podman.containers.webui.volumes = [ \"/home/alice/webui.chats:/other\" ], or take that variable away; if losing it is fine, say `services.aidb.guards.\"webui.chats\".enable = false;`"
+    ];
+  };
+  "a database out of the data folder, the file alone mounted, in extraConfig" = {
+    config = webui {
+      volumes = [ "/srv/ai:${data}" "/srv/webui.db:/other/webui.db" ];
+      extraConfig.Container.Environment = "DATABASE_URL=sqlite:////other/webui.db";
+    };
+    errors = [
+      "services.podman.containers.webui: nothing keeps `/other`, where a variable has its database (`/other/webui.db`): `/other/webui.db` alone is mounted, so what SQLite writes beside it goes with the container. To keep it, write services.podman.containers.webui.volumes = [ \"/home/alice/webui.chats:/other\" ], or take that variable away; if losing it is fine, say `services.aidb.guards.\"webui.chats\".enable = false;`"
+    ];
+  };
+  "a database out of the data folder, on a volume of its own" = {
+    config = webui {
+      volumes = [ "/srv/ai:${data}" "/srv/db:/other" ];
+      environment.DATABASE_URL = "sqlite:////other/webui.db";
+    };
+  };
+  "Ollama with its models alone mounted" = {
+    config = containers {
+      ollama = {
+        image = "docker.io/ollama/ollama";
+        volumes = [ "/srv/models:/root/.ollama/models" ];
+      };
+    };
+  };
+  "a write-ahead log of Postgres on a disk of its own" = {
+    config = postgres;
+    errors = [
+      "services.podman.containers.db: part of its data is at `/var/lib/postgresql/data/pg_wal`, in `/fast/wal`, and the snapshots of guard \"db\" (`/srv/db`) lack it, so that none of them can be brought back alone. Guard it, too: `services.aidb.guards.\"db.pg_wal\" = { container = \"db\"; data = \"/fast/wal\"; mount = \"/var/lib/postgresql/data/pg_wal\"; stores.files = { kind = \"files\"; path = \".\"; }; };`, or keep it below `/var/lib/postgresql/data`; if losing it is fine, say `services.aidb.guards.db.enable = false;`"
+    ];
+  };
+  "a write-ahead log of Postgres on a disk of its own, the way out" = {
+    config = {
+      imports = [ postgres ];
+      services.aidb.guards."db.pg_wal" = {
+        container = "db";
+        data = "/fast/wal";
+        mount = "/var/lib/postgresql/data/pg_wal";
+        stores.files = {
+          kind = "files";
+          path = ".";
+        };
+      };
+    };
+  };
+  "Nextcloud's files on a disk of their own" = {
+    config = containers {
+      cloud = {
+        image = "docker.io/library/nextcloud:31";
+        volumes = [ "/srv/cloud:/var/www/html" "/big/cloud:/ncdata" ];
+        environment.NEXTCLOUD_DATA_DIR = "/ncdata";
+      };
+    };
+    warnings = [
+      "services.podman.containers.cloud: part of its data is at `/ncdata`, in `/big/cloud`, and the snapshots of guard \"cloud\" (`/srv/cloud`) lack it. Guard it, too: `services.aidb.guards.\"cloud.ncdata\" = { container = \"cloud\"; data = \"/big/cloud\"; mount = \"/ncdata\"; stores.files = { kind = \"files\"; path = \".\"; }; };`, or keep it below `/var/www/html`"
+    ];
+  };
+  "a variable with the home folder in it" = {
+    config = webui {
+      volumes = [ "/srv/ai:/home/alice/x" ];
+      environment.DATA_DIR = "%h/x";
+    };
+  };
+  "a guard without a folder, and Podman off" = {
+    config = {
+      services.aidb = {
+        enable = true;
+        guards.webui.policy.damaged = "restore";
+      };
+    };
+    errors = [
+      "services.aidb.guards.webui.data: services.podman is off, so it cannot be told where the data is; write the folder on the host, or say `services.podman.enable = true;`"
+    ];
+  };
+  "snapshots inside of what is remembered" = {
+    config = {
+      imports = [ (webui { volumes = [ "/srv/ai:${data}" ]; }) ];
+      services.aidb = {
+        vault = "/srv/aidb/vault";
+        state = "/srv/aidb";
+      };
+    };
+    errors = [
+      "services.aidb.vault: `/srv/aidb/vault` and services.aidb.state, `/srv/aidb`, hold each other; choose another folder for one of them"
+    ];
+  };
+  "settings that go past the options" = {
+    config = {
+      imports = [ (webui { volumes = [ "/srv/ai:${data}" ]; }) ];
+      services.aidb.settings = {
+        vault = "/tmp/vault";
+        notGuarded = [ ];
+        programs.podman = "/usr/bin/podman";
+      };
+    };
+    errors = [
+      "services.aidb.settings.notGuarded: what is written there goes past the options and their checks; there are options for all that it could say but `programs`"
+      "services.aidb.settings.vault: what is written there goes past the options and their checks; say services.aidb.vault"
+    ];
+  };
+  "a folder of Podman with a variable that is known" = {
+    config = {
+      imports = [ (webui { volumes = [ "chats:${data}" ]; }) ];
+      services.podman.settings.storage.storage.graphroot = "/data/$USER/storage";
+    };
+  };
+  "a folder of Podman with a variable that is not" = {
+    config = {
+      imports = [ (webui { volumes = [ "chats:${data}" ]; }) ];
+      services.podman.settings.storage.storage.graphroot = "/data/\${DISK}/storage";
+    };
+    errors = [
+      "services.podman.settings: the folder of volumes, `/data/\${DISK}/storage/volumes`, has a variable in it whose value is not known here, so it cannot be told where their data is; write the path"
+    ];
+  };
+  "the whole machine as a volume" = {
+    config = webui { volumes = [ "/:${data}" ]; };
+    errors = [
+      "services.aidb.guards.webui.data: `/` holds your whole home, and not this application's data alone. Give it a folder of its own, such as `/home/alice/webui`; ${leave}"
+    ];
+  };
+  "a tilde alone" = {
+    config = webui { volumes = [ "~:${data}" ]; };
+    errors = lost "`~` begins with `~`, which nothing expands" keep;
   };
 }

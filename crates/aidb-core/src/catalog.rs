@@ -11,8 +11,11 @@ use std::sync::LazyLock;
 use serde::Deserialize;
 use serde_json::Value;
 
+pub use self::database::{DatabaseAt, StoreFileEnv};
 use crate::discover::image::Image;
 use crate::settings::store_file::{StoreFile, lay_over};
+
+mod database;
 
 static BUILTIN: LazyLock<Catalog> = LazyLock::new(|| {
     serde_json::from_str(include_str!("../../../nix/catalog.json"))
@@ -28,8 +31,37 @@ pub type Variables = BTreeMap<String, String>;
 pub struct Catalog {
     /// The version of the catalog's own format.
     pub schema: u32,
+    /// Folders of the host by what is to be expected of them.
+    pub host_folders: HostFolders,
     /// What is known, by name.
     pub presets: BTreeMap<String, Preset>,
+}
+
+/// Folders of the host by what is to be expected of them.
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct HostFolders {
+    /// Those that do not outlive a boot, or are cleaned while it runs.
+    pub ephemeral: Vec<PathBuf>,
+    /// The system's own: nothing that an application makes is there.
+    pub system: Vec<PathBuf>,
+}
+
+impl HostFolders {
+    /// Returns the folder that the path is in and that does not outlive a boot.
+    #[must_use]
+    pub fn ephemeral_of(&self, path: &Path) -> Option<&Path> {
+        self.ephemeral
+            .iter()
+            .map(PathBuf::as_path)
+            .find(|folder| path.starts_with(folder))
+    }
+
+    /// Returns whether the path is the system's own.
+    #[must_use]
+    pub fn is_system(&self, path: &Path) -> bool {
+        self.system.iter().any(|folder| path.starts_with(folder))
+    }
 }
 
 /// What is known of one application's images.
@@ -63,6 +95,12 @@ pub struct Preset {
     /// What is not kept, relative to the data folder.
     #[serde(default)]
     pub exclude: Vec<String>,
+    /// Which variable puts the SQLite file of a store somewhere else.
+    #[serde(default)]
+    pub store_file_env: BTreeMap<String, StoreFileEnv>,
+    /// What belongs to the data and is often mounted elsewhere.
+    #[serde(default)]
+    pub parts: Vec<Part>,
     /// Stores that are only there if each of these variables is unset or matches one of the patterns.
     #[serde(default)]
     pub store_unless_env: BTreeMap<String, BTreeMap<String, Vec<String>>>,
@@ -92,6 +130,16 @@ pub struct ExtraFolder {
     pub preset: String,
 }
 
+/// A part of the data that is often mounted elsewhere.
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct Part {
+    /// Where it is, relative to the data folder.
+    pub path: PathBuf,
+    /// The variable that moves it.
+    pub variable: String,
+}
+
 /// Whether a container without a volume for its data loses something.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
 #[serde(rename_all = "kebab-case")]
@@ -109,6 +157,8 @@ pub struct DataPath {
     pub candidates: Vec<PathBuf>,
     /// What store paths begin with that is not part of this folder, because a variable moved only a part.
     pub moved_folder: Option<PathBuf>,
+    /// The same for a container that mounts nothing but the part that a variable could move.
+    pub part: Option<Box<DataPath>>,
 }
 
 impl Catalog {
@@ -195,13 +245,35 @@ impl Preset {
                 return Ok(Some(DataPath {
                     candidates: vec![to],
                     moved_folder: folder,
+                    part: None,
                 }));
             }
         }
+        let part = self.data_env_folder.as_ref().and_then(|folder| {
+            Some(Box::new(DataPath {
+                candidates: vec![paths.first()?.join(folder)],
+                moved_folder: Some(folder.clone()),
+                part: None,
+            }))
+        });
         Ok((!paths.is_empty()).then_some(DataPath {
             candidates: paths,
             moved_folder: None,
+            part,
         }))
+    }
+
+    /// Returns whether what such a container must not lose is elsewhere, on a server.
+    #[must_use]
+    pub fn is_elsewhere(&self, variables: &Variables) -> bool {
+        let there = self.stores(variables);
+        let mut needed = self
+            .stores
+            .iter()
+            .filter(|(_, store)| !store.optional.unwrap_or_default())
+            .map(|(name, _)| name)
+            .peekable();
+        needed.peek().is_some() && needed.all(|name| !there.contains_key(name))
     }
 
     /// Returns the stores that a container with these variables has; without variables, all of them.
@@ -209,6 +281,7 @@ impl Preset {
     pub fn stores(&self, variables: &Variables) -> BTreeMap<String, StoreFile> {
         self.stores
             .iter()
+            .filter(|(name, _)| self.database_at(name, variables) != DatabaseAt::Elsewhere)
             .filter(|(name, _)| {
                 self.store_unless_env.get(*name).is_none_or(|rules| {
                     rules.iter().all(|(variable, patterns)| {
@@ -340,7 +413,11 @@ mod tests {
             for extra in &preset.extra_folders {
                 assert!(catalog.preset(&extra.preset).is_some(), "{name}");
             }
-            for store in preset.store_unless_env.keys() {
+            for store in preset
+                .store_unless_env
+                .keys()
+                .chain(preset.store_file_env.keys())
+            {
                 assert!(preset.stores.contains_key(store), "{name}/{store}");
             }
             assert!(!preset.stores.is_empty(), "{name} has no stores");
@@ -442,34 +519,8 @@ mod tests {
     #[test]
     fn another_database_removes_the_store() {
         for (preset, name, value, there) in [
-            (
-                "open-webui",
-                "DATABASE_URL",
-                "postgresql://u@db/webui",
-                false,
-            ),
-            (
-                "open-webui",
-                "DATABASE_URL",
-                "sqlite:////app/backend/data/webui.db",
-                true,
-            ),
-            (
-                "open-webui",
-                "DATABASE_URL",
-                "sqlite+sqlcipher:////app/backend/data/webui.db",
-                false,
-            ),
-            (
-                "open-webui",
-                "DATABASE_URL",
-                "sqlite:////app/backend/data/other.db",
-                false,
-            ),
-            ("open-webui", "DATABASE_URL", "", true),
             ("n8n", "DB_TYPE", "postgresdb", false),
-            ("vaultwarden", "DATABASE_URL", "/data/db.sqlite3", true),
-            ("vaultwarden", "DATABASE_URL", "mysql://u@db/v", false),
+            ("n8n", "DB_TYPE", "", true),
             ("paperless-ngx", "PAPERLESS_DBHOST", "db", false),
         ] {
             let preset_facts = Catalog::builtin().preset(preset).unwrap();

@@ -10,7 +10,8 @@ use serde::{Deserialize, Serialize};
 /// One protected data folder of one container.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Guard {
-    /// Named like the container; a second folder of the same container is `NAME.PRESET`.
+    /// Named like the container; a second folder of the same container is `NAME.PRESET`, and the folder of a database
+    /// that a variable has moved `NAME.STORE`.
     pub name: String,
     /// The container's own name (`--name`).
     pub container: String,

@@ -12,7 +12,8 @@ use super::mount_lines::{parse_mount, parse_volume};
 use super::tests::Home;
 use super::volume::{Access, Mount, MountSource, Unusable};
 use super::{DiscoverProblemKind, Discovery};
-use crate::catalog::{Catalog, Variables, container_path, matches_wildcard};
+use crate::catalog::{Catalog, DatabaseAt, Variables, container_path, matches_wildcard};
+use crate::guard::{Guard, StoreKind};
 use crate::settings::Environment;
 
 /// Returns the cases of one kind: what is given and what is expected.
@@ -82,6 +83,39 @@ fn images_and_variables_tell_what_is_where() {
             expected,
             "{preset} {variables:?}"
         );
+    }
+}
+
+/// Paths of stores, by guard and store.
+type Paths = BTreeMap<String, BTreeMap<String, String>>;
+
+#[test]
+fn variables_tell_where_databases_are() {
+    for (preset, store, variables, expected) in
+        cases::<(String, String, Variables, Option<String>)>("storeFiles")
+    {
+        let known = Catalog::builtin().preset(&preset).unwrap();
+        let found = match known.database_at(&store, &variables) {
+            DatabaseAt::Here => None,
+            DatabaseAt::Elsewhere => Some("elsewhere".to_owned()),
+            DatabaseAt::Path(path) => Some(path.display().to_string()),
+        };
+        assert_eq!(found, expected, "{preset} {variables:?}");
+    }
+    for (given, expected) in cases::<(Given, Paths)>("databases") {
+        let databases = |guard: &Guard| {
+            let sqlite = guard.stores.iter().filter(|s| s.kind == StoreKind::Sqlite);
+            sqlite
+                .map(|s| (s.name.clone(), s.path.display().to_string()))
+                .collect()
+        };
+        let found: Paths = given
+            .discover()
+            .guards
+            .iter()
+            .map(|guard| (guard.name.clone(), databases(guard)))
+            .collect();
+        assert_eq!(found, expected, "{given:?}");
     }
 }
 
@@ -159,6 +193,9 @@ struct Expected {
     /// Of how many data folders it is said that they are lost, or will be at the next boot.
     #[serde(default)]
     lost: usize,
+    /// How many parts of its data are in no snapshot.
+    #[serde(default)]
+    incomplete: usize,
     /// How many of its mounts were not understood.
     #[serde(default)]
     odd: usize,
@@ -206,6 +243,22 @@ impl Given {
                 "[Volume]\nVolumeName=disk\nDevice=/dev/sda1\n",
             ),
             (
+                &quadlet("mem.volume"),
+                "[Volume]\nVolumeName=mem\nType=tmpfs\nDevice=tmpfs\n",
+            ),
+            (
+                &quadlet("ram.volume"),
+                "[Volume]\nVolumeName=ram\nPodmanArgs=--opt type=ramfs --opt=device=ramfs\n",
+            ),
+            (
+                &quadlet("shm.volume"),
+                "[Volume]\nVolumeName=shm\nType=none\nDevice=/dev/shm/x\n",
+            ),
+            (
+                &quadlet("percent.volume"),
+                "[Volume]\nVolumeName=percent\nDevice=/srv/50%%\n",
+            ),
+            (
                 &quadlet("wi.image"),
                 "[Image]\nImage=ghcr.io/open-webui/open-webui:v1\n",
             ),
@@ -227,6 +280,7 @@ fn containers_become_guards() {
                 .map(|g| (g.name.clone(), text(&g.data)))
                 .collect(),
             lost: of_kind(DiscoverProblemKind::DataNotKept),
+            incomplete: of_kind(DiscoverProblemKind::Incomplete),
             odd: of_kind(DiscoverProblemKind::Odd),
             not_guarded: found
                 .not_guarded

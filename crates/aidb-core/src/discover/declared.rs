@@ -7,6 +7,7 @@ use std::path::{Path, PathBuf};
 use super::container_unit::{UnitFile, expand};
 use super::mount_lines::{parse_arguments, parse_mount, parse_tmpfs, parse_volume};
 use super::volume::Mount;
+use super::volume_unit::Volumes;
 use super::{DiscoverProblem, DiscoverProblemKind};
 use crate::catalog::Variables;
 use crate::settings::{Environment, is_container_name};
@@ -44,57 +45,6 @@ pub struct Container {
     pub variables: Variables,
     /// Whether Home Manager made the unit: its volume units are named otherwise.
     pub home_manager: bool,
-}
-
-/// The volumes that `.volume` units define, by the unit's file name.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct Volumes(BTreeMap<String, VolumeUnit>);
-
-/// One volume unit.
-#[derive(Debug, Clone, PartialEq, Eq)]
-struct VolumeUnit {
-    name: String,
-    device: Option<PathBuf>,
-}
-
-impl Volumes {
-    /// Returns the folder of a volume that a unit such as `data.volume` defines; none if there is no such unit.
-    #[must_use]
-    pub fn of_unit(
-        &self,
-        unit: &str,
-        home_manager: bool,
-        environment: &Environment,
-    ) -> Option<PathBuf> {
-        if let Some(volume) = self.0.get(unit) {
-            return Some(match &volume.device {
-                Some(device) => device.clone(),
-                None => storage(&volume.name, environment),
-            });
-        }
-        // Home Manager names the volume as its option, and the unit `podman-` and that.
-        let name = unit.strip_suffix(".volume")?.strip_prefix("podman-")?;
-        home_manager.then(|| storage(name, environment))
-    }
-
-    /// Returns the folder of a named volume.
-    #[must_use]
-    pub fn of_name(&self, name: &str, environment: &Environment) -> PathBuf {
-        self.0
-            .values()
-            .find(|volume| volume.name == name)
-            .and_then(|volume| volume.device.clone())
-            .unwrap_or_else(|| storage(name, environment))
-    }
-}
-
-/// Returns where rootless Podman has a named volume's data (its default graphroot).
-fn storage(name: &str, environment: &Environment) -> PathBuf {
-    environment
-        .data_home
-        .join("containers/storage/volumes")
-        .join(name)
-        .join("_data")
 }
 
 /// Returns what the unit files of this person declare.
@@ -161,7 +111,11 @@ pub fn declared(environment: &Environment) -> Declared {
     }
     for (_, stem, section, prefix, unit) in &units {
         match *section {
-            "Volume" => reader.volume(stem, &format!("{prefix}Volume"), unit),
+            "Volume" => {
+                let section = format!("{prefix}Volume");
+                let volumes = &mut reader.declared.volumes;
+                volumes.read(stem, &section, unit, environment);
+            }
             "Image" => {
                 if let Some(image) = unit.last(&format!("{prefix}Image"), "Image") {
                     reader
@@ -317,27 +271,6 @@ impl Reader<'_> {
         Some(unit)
     }
 
-    fn volume(&mut self, stem: &str, section: &str, unit: &UnitFile) {
-        let name = unit
-            .last(section, "VolumeName")
-            .map_or_else(|| format!("systemd-{stem}"), str::to_owned);
-        let device = unit
-            .last(section, "Device")
-            .and_then(|device| expand(device, self.environment).ok())
-            .map(PathBuf::from)
-            // A device of another type (tmpfs, a block device) is no folder that could be read.
-            .filter(|device| {
-                let bind = unit
-                    .last(section, "Type")
-                    .is_none_or(|t| t == "none" || t == "bind");
-                device.is_absolute() && !device.starts_with("/dev") && bind
-            });
-        self.declared
-            .volumes
-            .0
-            .insert(format!("{stem}.volume"), VolumeUnit { name, device });
-    }
-
     fn container(&mut self, file: &Path, stem: &str, section: &str, unit: &UnitFile) {
         let home_manager = section.starts_with("X-");
         let name = match unit.last(section, "ContainerName") {
@@ -416,6 +349,12 @@ impl Reader<'_> {
             .map(|(k, v)| (k.to_owned(), v.to_owned()))
             .collect();
         variables.extend(arguments.variables);
+        // They stand in a line of the unit, where systemd expands what it knows.
+        for value in variables.values_mut() {
+            if let Ok(expanded) = expand(value, environment) {
+                *value = expanded;
+            }
+        }
         let image = unit.last(section, "Image").map(|image| {
             self.images
                 .get(image)

@@ -6,9 +6,12 @@
 pub mod container_unit;
 pub mod declared;
 pub mod derive;
+mod folder;
 pub mod image;
+mod keeps_nothing;
 pub mod mount_lines;
 pub mod volume;
+pub mod volume_unit;
 
 use std::path::PathBuf;
 
@@ -60,6 +63,8 @@ pub struct DiscoverProblem {
 pub enum DiscoverProblemKind {
     /// A known image whose data does not outlive the container (or the next boot): finding `mount.absent`.
     DataNotKept,
+    /// A part of a guard's data lies elsewhere, so that its snapshots lack it.
+    Incomplete,
     /// A unit file that could not be read.
     Unreadable,
     /// A unit file, or a line of one, that was not understood.
@@ -75,9 +80,9 @@ impl DiscoverProblem {
     pub fn finding(&self) -> Option<FindingId> {
         match self.kind {
             DiscoverProblemKind::DataNotKept => Some(FindingId::MountAbsent),
-            DiscoverProblemKind::Unreadable | DiscoverProblemKind::Odd => {
-                Some(FindingId::CheckCouldNot)
-            }
+            DiscoverProblemKind::Incomplete
+            | DiscoverProblemKind::Unreadable
+            | DiscoverProblemKind::Odd => Some(FindingId::CheckCouldNot),
             DiscoverProblemKind::Overlap => None,
         }
     }
