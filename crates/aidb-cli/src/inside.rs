@@ -1,7 +1,7 @@
 //! Looking once more inside the containers' user namespace, where files of sub-uids can be read.
 
+use aidb_core::error::told;
 use aidb_core::judge::{Finding, Verdict};
-use aidb_core::look::scan::told;
 use aidb_core::report::GuardReport;
 use aidb_core::stack::Stack;
 use aidb_core::userns::{self, UserNamespace};

@@ -7,12 +7,13 @@ use jiff::Timestamp;
 
 use crate::capture::Root;
 use crate::error::Error;
+use crate::error::told;
 use crate::guard::{Damaged, Guard, Uninitialised};
 use crate::heal::{self, Healed, is_damaged};
 use crate::judge::{self, Finding, FindingId, Occasion, Severity};
 use crate::look::application::Terms;
 use crate::look::observation::{Database, GuardObservation, Place, StoreObservation};
-use crate::look::scan::{self, told};
+use crate::look::scan;
 use crate::look::{Depth, Way, Where};
 use crate::memory::{Memory, Seen, Standing};
 use crate::migrate;

@@ -12,11 +12,11 @@ use std::time::{Duration, Instant};
 use jiff::Timestamp;
 
 use crate::check::{How, look};
+use crate::error::told;
 use crate::error::{Error, IoContext, Result};
 use crate::guard::Guard;
 use crate::judge::{self, Finding, Occasion, Severity};
 use crate::look::Depth;
-use crate::look::scan::told;
 use crate::memory::{Baseline, Memory};
 use crate::podman::{Podman, Storage};
 use crate::program::Program;

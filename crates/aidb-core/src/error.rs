@@ -86,6 +86,16 @@ impl Error {
     }
 }
 
+/// Returns an error with its cause, in one line.
+#[must_use]
+pub fn told(error: &Error) -> String {
+    use std::error::Error as _;
+    match error.source() {
+        Some(source) => format!("{error}: {source}"),
+        None => error.to_string(),
+    }
+}
+
 /// Adds what was attempted, and on what, to an operating-system error.
 pub trait IoContext<T> {
     /// Returns the error as [`Error::Io`].

@@ -6,10 +6,11 @@ use std::path::{Path, PathBuf};
 use jiff::Timestamp;
 use tempfile::TempDir;
 
+use crate::error::told;
 use crate::error::{Error, IoContext, Result};
 use crate::guard::Guard;
 use crate::ledger::{Ledger, newest_good};
-use crate::look::scan::{self, told};
+use crate::look::scan;
 use crate::look::sqlite::Examiner;
 use crate::look::sqlite::disk;
 use crate::look::{Scratch, boot};

@@ -154,7 +154,7 @@ fn tell_rescued(ui: &Ui, guard: &Guard, outcome: &aidb_core::Result<rescue::Outc
         }
         Ok(_) => {}
         Err(e) => {
-            let error = anyhow::Error::msg(aidb_core::look::scan::told(e));
+            let error = anyhow::Error::msg(aidb_core::error::told(e));
             let what = format!(
                 "cannot rescue what the container of `{}` wrote outside its volumes",
                 guard.name
@@ -177,7 +177,7 @@ fn tell_kept(ui: &Ui, passage: &Passage, dry_run: bool, refused: bool) {
             size(snapshot.summary.new_bytes)
         )),
         Some(Err(e)) => {
-            let error = anyhow::Error::msg(aidb_core::look::scan::told(e));
+            let error = anyhow::Error::msg(aidb_core::error::told(e));
             ui.error(&error.context(format!("cannot take a snapshot of `{name}` ({why})")));
         }
         None if dry_run && !refused => ui.line(format!("would keep a snapshot of {name} ({why})")),

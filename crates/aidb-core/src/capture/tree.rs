@@ -24,12 +24,11 @@ use super::pin::{main_of, same_state, sidecar};
 use super::plan::{Blob, Blobs, Decision, Plan, special};
 use super::walk::{Found, Root};
 use crate::error::{Error, IoContext, Result};
+use crate::hex::to_hex;
 use crate::look::content::sha256;
 use crate::step::step;
 use crate::userns::IdMap;
-use crate::vault::manifest::{
-    DatabaseSource, Entry, How, Kind, LogSource, RelPath, Source, Xattr, to_hex,
-};
+use crate::vault::manifest::{DatabaseSource, Entry, How, Kind, LogSource, RelPath, Source, Xattr};
 
 /// The first bytes of every SQLite database (SQLite file format, 1.3.1).
 pub(crate) const SQLITE_MAGIC: &[u8; 16] = b"SQLite format 3\0";

@@ -16,10 +16,10 @@ use std::time::{Duration, Instant};
 
 use crate::check::{self, How};
 use crate::error::Result;
+use crate::error::told;
 use crate::guard::Guard;
 use crate::judge::{Finding, FindingId, Occasion, Severity, Verdict};
 use crate::look::Depth;
-use crate::look::scan::told;
 use crate::pairing::older;
 use crate::podman::Storage;
 use crate::progress::Silent;

@@ -5,7 +5,7 @@ use std::time::Duration;
 use jiff::{SignedDuration, Timestamp};
 
 use super::{Finding, FindingId, Severity, Step};
-use crate::look::space::Space;
+use crate::space::Space;
 
 /// From when on the newest proven snapshot is called old: two nights and a bit.
 pub const STALE: Duration = Duration::from_secs(50 * 3600);

@@ -9,7 +9,7 @@ use sha2::{Digest as _, Sha256};
 
 use super::sqlite::free::FreePages;
 use crate::capture::copy::read_up_to;
-use crate::vault::manifest::to_hex;
+use crate::hex::to_hex;
 
 /// The unit in which files are read: a multiple of every page size.
 const BLOCK_BYTES: usize = 1 << 20;

@@ -76,7 +76,7 @@ impl Fingerprint {
                 size_bytes: stat.st_size,
                 mtime_ns,
                 ctime_ns,
-                head_hex: crate::vault::manifest::to_hex(&telling.concat()),
+                head_hex: crate::hex::to_hex(&telling.concat()),
             });
         }
         files[0].is_some().then_some(Self {

@@ -13,7 +13,6 @@ mod private;
 pub mod qdrant;
 pub mod scan;
 pub mod scratch;
-pub mod space;
 pub mod sqlite;
 mod super_journal;
 pub mod tour;

@@ -8,16 +8,16 @@ use rustix::fs::fstat;
 use rustix::io::Errno;
 
 use super::observation::Database;
-use super::scan::told;
 use super::scratch::Scratch;
-use super::space::space;
 use super::sqlite::disk;
 use crate::capture::Root;
 use crate::capture::copy::could_share;
 use crate::capture::database::{database, wal_header};
 use crate::capture::pin::{Pin, same_state, sidecar};
 use crate::error::IoContext as _;
-use crate::vault::space::is_full;
+use crate::error::told;
+use crate::space::is_full;
+use crate::space::space;
 
 /// What stays free beside a copy that shares no blocks with its original: whoever else writes there goes on.
 const LEFT_FREE_BYTES: u64 = 64 << 20;

@@ -24,7 +24,7 @@ use super::super_journal;
 use super::{boot, content};
 use crate::capture::Root;
 use crate::capture::pin::{COMPANIONS, sidecar};
-use crate::error::Error;
+use crate::error::told;
 use crate::guard::{Guard, Store, StoreKind};
 use crate::memory::Standing;
 use crate::report::Checked;
@@ -507,16 +507,6 @@ fn place(root: &Root, relative: &Path) -> Place {
         FileType::Socket => Place::Special("socket"),
         FileType::CharacterDevice | FileType::BlockDevice => Place::Special("device"),
         FileType::Unknown => Place::Special("file of unknown kind"),
-    }
-}
-
-/// Returns an error with its cause, in one line.
-#[must_use]
-pub fn told(error: &Error) -> String {
-    use std::error::Error as _;
-    match error.source() {
-        Some(source) => format!("{error}: {source}"),
-        None => error.to_string(),
     }
 }
 

@@ -3,7 +3,7 @@
 use std::cell::OnceCell;
 use std::path::Path;
 
-use super::scan::told;
+use crate::error::told;
 use crate::vault::Vault;
 use crate::vault::lock::Staging;
 

@@ -2,9 +2,9 @@
 
 use super::record::{Pending, Record};
 use crate::error::Error;
+use crate::error::told;
 use crate::guard::{Guard, Store, StoreKind};
 use crate::judge::{self, Finding, FindingId, Occasion, Severity, Step};
-use crate::look::scan::told;
 use crate::stack::Stack;
 
 /// Returns what is to be said of migrations of a guard that were killed, or are still at work.

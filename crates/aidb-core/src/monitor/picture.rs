@@ -6,12 +6,12 @@ use jiff::Timestamp;
 use super::alert::Alert;
 use super::watch::{Watch, Watched};
 use crate::error::Result;
+use crate::error::told;
 use crate::judge::Verdict;
 use crate::judge::snapshots::Kept;
 use crate::ledger::{Event, Ledger};
-use crate::look::scan::told;
-use crate::look::space::{Space, space};
 use crate::settings::NotGuarded;
+use crate::space::{Space, space};
 use crate::stack::Stack;
 use crate::vault::Snapshot;
 

@@ -9,10 +9,10 @@ use jiff::Timestamp;
 use serde_json::{Value, json};
 
 use super::alert::{Alert, News};
+use crate::error::told;
 use crate::error::{Error, Result};
 use crate::judge::Severity;
 use crate::ledger::Ledger;
-use crate::look::scan::told;
 use crate::program::Program;
 use crate::settings::{self, Settings};
 use crate::stack::Stack;

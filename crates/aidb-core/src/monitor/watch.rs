@@ -10,6 +10,7 @@ use jiff::Timestamp;
 
 use super::alert::Topic;
 use crate::check::{How, check};
+use crate::error::told;
 use crate::error::{IoContext as _, Result};
 use crate::guard::Guard;
 use crate::judge::container::{Facts, Presence};
@@ -19,14 +20,14 @@ use crate::ledger::{Incarnation, Ledger, Measurement, Running, Sighting};
 use crate::look::container::{
     Layer, is_named_like_a_database, mount_proof, open_in_layer, without_companions,
 };
-use crate::look::scan::told;
 use crate::look::unit::{self, UnitState};
-use crate::look::{Depth, nothing, space};
+use crate::look::{Depth, nothing};
 use crate::podman::{Container, Podman};
 use crate::program::Program;
 use crate::report::GuardReport;
 use crate::rescue;
 use crate::settings::Source;
+use crate::space;
 use crate::stack::Stack;
 use crate::userns::{self, UserNamespace};
 

@@ -146,7 +146,7 @@ impl Copy<'_> {
                 // Written to without a pause: no attempt found it as it had been a moment before.
                 Err(e) if matches!(e, Error::Busy { .. }) && self.freezer.is_some() => Vec::new(),
                 Err(e) => {
-                    self.gap(&found.path, &crate::look::scan::told(&e));
+                    self.gap(&found.path, &crate::error::told(&e));
                     return Ok(());
                 }
             };

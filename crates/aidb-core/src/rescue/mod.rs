@@ -35,9 +35,9 @@ pub use say::findings;
 
 use crate::error::Result;
 use crate::guard::Guard;
-use crate::look::space::space;
 use crate::podman::{Podman, Storage, cgroups};
 use crate::settings::{Environment, Settings};
+use crate::space::space;
 use crate::vault::Vault;
 use crate::vault::lock::{Lock, Mode, Staging};
 use inside::{Answer, Job};

@@ -17,7 +17,6 @@ pub mod replace;
 pub mod restore;
 pub mod retention;
 pub mod room;
-pub mod space;
 pub mod take;
 pub mod verify;
 

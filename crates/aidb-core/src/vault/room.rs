@@ -12,7 +12,7 @@ use super::prune;
 use super::publish::sync_folder;
 use super::retention::{Keep, SeenAgain};
 use crate::error::{Error, IoContext, Result};
-use crate::look::space::space;
+use crate::space::space;
 use crate::step::step;
 
 /// Returns how many bytes are to stay free where `path` lies, or would: the usual floor, and what the applications

@@ -20,7 +20,6 @@ use super::name::SnapshotName;
 use super::publish::{Staged, publish, stage};
 use super::retention::{Keep, SeenAgain};
 use super::room;
-use super::space::{found_free, is_full};
 use crate::capture::freeze::{self, Cgroups, Freezer};
 use crate::capture::plan::{self, Base, Blob, Blobs, Plan};
 use crate::capture::walk::{Exclude, Found, Walk};
@@ -28,6 +27,7 @@ use crate::capture::{Captured, Limits, Manner, Root, tree};
 use crate::error::{Error, IoContext, Result};
 use crate::guard::Guard;
 use crate::progress::{Progress, Work};
+use crate::space::{found_free, is_full};
 use crate::userns::IdMap;
 
 /// What is to be taken.

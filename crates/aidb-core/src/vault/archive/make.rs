@@ -10,9 +10,10 @@ use super::{Archive, SUFFIX, beside, pack, read};
 use crate::error::{Error, IoContext, Result};
 use crate::priority;
 use crate::progress::Progress;
+use crate::space;
 use crate::vault::lock::{Lock, Mode};
 use crate::vault::publish::{sync_folder, write_durably};
-use crate::vault::{Snapshot, Vault, retention, space};
+use crate::vault::{Snapshot, Vault, retention};
 
 /// What came of it.
 #[derive(Debug)]

@@ -12,10 +12,11 @@ use super::{Archive, pack};
 use crate::error::{Error, IoContext, Result};
 use crate::guard::Guard;
 use crate::progress::Progress;
+use crate::space;
 use crate::vault::lock::{Lock, Mode, Staging};
 use crate::vault::manifest::Kind;
 use crate::vault::publish::{Staged, publish, sync_folder, write_json};
-use crate::vault::{Snapshot, SnapshotName, Vault, space};
+use crate::vault::{Snapshot, SnapshotName, Vault};
 
 /// What came of an export.
 #[derive(Debug, Clone, PartialEq, Eq)]

@@ -22,10 +22,11 @@ use super::tar_reader::{Member, TarReader, Type};
 use crate::capture::copy::read_up_to;
 use crate::error::{Error, IoContext, Result};
 use crate::progress::{Progress, Work};
+use crate::space;
 use crate::vault::manifest::{Entry, Kind, Manifest, RelPath};
 use crate::vault::name::SnapshotName;
 use crate::vault::publish::write_durably;
-use crate::vault::{Proof, Vault, space};
+use crate::vault::{Proof, Vault};
 
 /// The unit in which content is read.
 const READ_BYTES: usize = 1 << 20;

@@ -14,8 +14,9 @@ use rustix::io::Errno;
 use rustix::process::geteuid;
 
 use super::step::step;
+use crate::hex::from_hex;
 use crate::userns::IdMap;
-use crate::vault::manifest::{Entry, Numbering, RootFolder, Xattr, from_hex};
+use crate::vault::manifest::{Entry, Numbering, RootFolder, Xattr};
 
 /// What a file shows besides its content.
 #[derive(Debug, Clone)]

@@ -13,8 +13,8 @@ use super::stage::Written;
 use super::staging::Staging;
 use super::step::{exchange, rename_path, sync_folder};
 use super::subvolume;
+use crate::error::told;
 use crate::error::{Error, IoContext, Result};
-use crate::look::scan::told;
 
 /// How an exchange ended.
 pub(super) enum Outcome {

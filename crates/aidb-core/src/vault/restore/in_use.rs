@@ -8,7 +8,8 @@ use std::ffi::{OsStr, OsString};
 use std::os::unix::ffi::OsStrExt as _;
 use std::path::{Path, PathBuf};
 
-use super::mounts::{self, Mount};
+use crate::mounts;
+use crate::mounts::Mount;
 
 /// A process that uses a folder.
 #[derive(Debug, Clone, PartialEq, Eq)]

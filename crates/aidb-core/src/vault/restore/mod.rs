@@ -14,7 +14,6 @@ mod exchange;
 pub mod in_use;
 mod intent;
 mod job;
-pub(crate) mod mounts;
 mod name;
 mod place;
 pub mod put_aside;

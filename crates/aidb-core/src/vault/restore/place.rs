@@ -8,9 +8,9 @@ use std::path::{Path, PathBuf};
 
 use rustix::fs::{Access, access};
 
-use super::mounts;
 use super::name::Name;
 use crate::error::{Error, IoContext, Result};
+use crate::mounts;
 
 /// In which way the present state is replaced.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -7,11 +7,10 @@ use jiff::Timestamp;
 use rustix::fs::{CWD, FileType, fgetxattr};
 
 use crate::capture::walk::{Exclude, Root};
+use crate::hex::to_hex;
 use crate::look::sqlite::Examiner;
 use crate::memory::Memory;
-use crate::vault::manifest::{
-    Entry, FORMAT, How, Kind, Manifest, Pairing, Source, Summary, Xattr, to_hex,
-};
+use crate::vault::manifest::{Entry, FORMAT, How, Kind, Manifest, Pairing, Source, Summary, Xattr};
 use crate::vault::restore::*;
 use crate::vault::{SnapshotName, prove};
 

@@ -5,7 +5,7 @@ use std::path::Path;
 use rustix::fs::StatVfs;
 
 use crate::error::{Error, Result};
-use crate::look::space::space;
+use crate::mounts;
 
 /// What stays free: this part of the disk,
 const FLOOR_PART: u64 = 20;
@@ -13,6 +13,40 @@ const FLOOR_PART: u64 = 20;
 const FLOOR_BYTES: u64 = 1 << 30;
 /// but of a small disk no more than this part.
 const FLOOR_MOST_PART: u64 = 10;
+
+/// The room on a filesystem, as an ordinary user has it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Space {
+    /// What she may still write, bytes.
+    pub free_bytes: u64,
+    /// What there is in all, bytes.
+    pub total_bytes: u64,
+    /// What is to stay free, bytes.
+    pub floor_bytes: u64,
+}
+
+/// Returns the room where `path`, or the closest folder above it that exists, lies.
+#[must_use]
+pub fn space(path: &Path) -> Option<Space> {
+    let stat = path.ancestors().find_map(|p| rustix::fs::statvfs(p).ok())?;
+    Some(Space {
+        free_bytes: stat.f_bavail.saturating_mul(stat.f_frsize),
+        total_bytes: stat.f_blocks.saturating_mul(stat.f_frsize),
+        floor_bytes: floor_bytes(&stat),
+    })
+}
+
+/// Returns whether two paths lie on one filesystem; `None` if it cannot be told. Subvolumes of Btrfs have numbers of their
+/// own in `st_dev` and in `f_fsid`, but not in `mountinfo`.
+#[must_use]
+pub fn is_same_filesystem(a: &Path, b: &Path) -> Option<bool> {
+    let mounts = mounts::of_process("self").ok()?;
+    let device = |path: &Path| {
+        let path = path.ancestors().find_map(|p| p.canonicalize().ok())?;
+        mounts::of_path(&mounts, &path).map(|m| m.device.clone())
+    };
+    Some(device(a)? == device(b)?)
+}
 
 /// Returns how many bytes of a filesystem are to stay free.
 #[must_use]
@@ -99,5 +133,21 @@ mod tests {
             stat.f_bavail = 1;
             assert_eq!(above_floor(&stat), 0);
         }
+    }
+
+    #[test]
+    fn a_folder_and_one_that_does_not_exist_yet_below_it_are_on_one_filesystem() {
+        let folder = tempfile::tempdir().unwrap();
+        let below = folder.path().join("not/yet");
+        assert_eq!(is_same_filesystem(folder.path(), &below), Some(true));
+        assert_eq!(
+            is_same_filesystem(folder.path(), Path::new("/proc/self")),
+            Some(false)
+        );
+        let room = space(&below).unwrap();
+        assert!(
+            room.free_bytes <= room.total_bytes && room.total_bytes > 0,
+            "{room:?}"
+        );
     }
 }
