@@ -133,6 +133,15 @@ in
   config.services.aidb = lib.mkIf cfg.enable {
     guards = lib.listToAttrs (map (guard: lib.nameValuePair guard.name (guardOf guard)) distinct.guards);
     internal = {
+      # What the units of these guards need: their folders on the host, and what comes before the check.
+      dataOf =
+        guards:
+        lib.unique (
+          map (data: if lib.hasPrefix "~" data then config.home.homeDirectory + lib.removePrefix "~" data else data) (
+            lib.filter (data: data != null) (lib.mapAttrsToList (_: guard: guard.data) guards)
+          )
+        );
+      prepareOf = guards: lib.unique (lib.concatMap (guard: guard.prepare) (lib.attrValues guards));
       inherit folders notGuarded containers context seen;
       # Names that two folders would have: a container may be named as the second folder of another.
       clashes = lib.mapAttrs (_: map (guard: guard.container)) (

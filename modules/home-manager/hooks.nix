@@ -6,10 +6,19 @@
 let
   inherit (lib) mkOption types;
   cfg = config.services.aidb;
-  inherit ((import ../../nix/lib { inherit lib; })) hooks;
+  inherit ((import ../../nix/lib { inherit lib; })) hooks text;
 
   # Looked at for the values of a section only: guards depend on the `[Container]` part of what is made here.
   guardsOf = container: lib.filterAttrs (_: guard: guard.enable && guard.container == container) cfg.guards;
+
+  # Podman's quadlets wait for the folders that they mount by a path: not for those of volumes and arguments.
+  mountsFor =
+    container: guards:
+    let
+      awaited = cfg.internal.seen.${container}.awaited or [ ];
+      isAwaited = path: lib.any (folder: text.isWithin folder path) awaited;
+    in
+    map text.unitPath (lib.filter (path: !isAwaited path) (cfg.internal.dataOf guards));
 
   withHooks =
     container: user:
@@ -22,6 +31,8 @@ let
       hooks.withHooks {
         guards = lib.attrNames guards;
         unit = "podman-${container}.service";
+        prepare = cfg.internal.prepareOf guards;
+        mountsFor = mountsFor container guards;
         migrations = lib.concatLists (
           lib.mapAttrsToList (
             guard: g: lib.mapAttrsToList (store: folder: { inherit guard store; folder = "${folder}"; }) g.migrations

@@ -156,6 +156,16 @@ let
             };
           };
         };
+        prepare = mkOption {
+          type = types.listOf (types.strMatching "[^\n]+" // { description = "command on one line"; });
+          default = [ ];
+          example = [ "/usr/bin/systemctl --user start open-vault.service" ];
+          description = ''
+            Commands that make the folder reachable (an encrypted one is opened, a disk mounted), as `ExecStartPre=` has
+            them. They run before the check, which otherwise comes before every `ExecStartPre=` of your own and would look
+            at the empty folder below; one that fails keeps the application from starting.
+          '';
+        };
         migrations = mkOption {
           type = types.attrsOf (types.either types.path hostPath);
           default = { };

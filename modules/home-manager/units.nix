@@ -3,7 +3,7 @@
 let
   cfg = config.services.aidb;
   podman = config.services.podman;
-  inherit ((import ../../nix/lib { inherit lib; })) hooks;
+  inherit ((import ../../nix/lib { inherit lib; })) hooks text;
   inherit (hooks) tools;
 
   enabled = lib.filterAttrs (_: guard: guard.enable) cfg.guards;
@@ -75,11 +75,14 @@ let
     of: guards:
     let
       names = lib.attrNames guards;
+      # Neither looks at, nor keeps, the empty folder below a mount that is not there yet.
+      RequiresMountsFor = map text.unitPath (cfg.internal.dataOf guards);
     in
     {
       # Looks before the unit starts; a hold fails the unit's start by dependency.
       "aidb-check-${stemOf of}" = {
         Unit = unit "the data of ${of} before its start" {
+          inherit RequiresMountsFor;
           Before = [ of ];
           StartLimitIntervalSec = 0;
           # The unit itself has not failed: its start waits for this one. The alert is about it.
@@ -91,10 +94,10 @@ let
           ExecCondition = "/bin/sh -c '! ${config.systemd.user.systemctlPath} --user --quiet is-active ${of}'";
           # A held start gives this unit's job back.
           Environment = [ "PODMAN_SYSTEMD_UNIT=${of}" ];
-          ExecStart = [
-            (hooks.check names)
-          ]
-          ++ lib.concatLists (
+          ExecStart =
+            cfg.internal.prepareOf guards
+            ++ [ (hooks.check names) ]
+            ++ lib.concatLists (
             lib.mapAttrsToList (
               guard: g: lib.mapAttrsToList (store: folder: hooks.migrate guard store "${folder}") g.migrations
             ) guards
@@ -105,6 +108,7 @@ let
       # Stops before the unit does, with its application still up; after a crash, with everything at rest.
       "aidb-keep-${stemOf of}" = {
         Unit = unit "a snapshot when ${of} stops" {
+          inherit RequiresMountsFor;
           BindsTo = [ of ];
           After = [ of ];
           Wants = [ (hooks.verify of) ];

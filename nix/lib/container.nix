@@ -1,4 +1,5 @@
-# One container of `services.podman.containers` as discovery sees it: { name; image; mounts; variables; odd; }.
+# One container of `services.podman.containers` as discovery sees it: { name; image; mounts; variables; odd; awaited; }, in
+# which `awaited` are the host's folders for whose mounts Podman's quadlets make the unit wait.
 {
   lib,
   text,
@@ -64,6 +65,7 @@ in
       variables = expanded environment (
         variablesOf container.environment // variablesOf (extra.Environment or { }) // arguments.variables
       );
+      awaited = map (m: m.source.path) (lib.filter (m: m.source.kind == "folder") (lib.catAttrs "mount" parsed));
       odd = arguments.odd ++ lib.catAttrs "odd" parsed;
     };
 }

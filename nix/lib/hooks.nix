@@ -32,7 +32,9 @@ rec {
     {
       guards, # names, in order
       unit, # of the container
+      prepare ? [ ], # commands of the user that come before the check
       migrations ? [ ], # { guard; store; folder; }
+      mountsFor ? [ ], # folders of the host for whose mounts the unit has to wait
     }:
     user:
     let
@@ -54,6 +56,9 @@ rec {
         Wants = [ (verify unit) ] ++ listOf ofUnit "Wants";
         OnFailure = [ alert ] ++ listOf ofUnit "OnFailure";
         OnSuccess = [ prove ] ++ listOf ofUnit "OnSuccess";
+      }
+      // lib.optionalAttrs (mountsFor != [ ]) {
+        RequiresMountsFor = mountsFor ++ listOf ofUnit "RequiresMountsFor";
       };
       Service = {
         RestartMode = "direct";
@@ -64,7 +69,7 @@ rec {
       // service
       // {
         ExecStartPre = first (
-          [ (check guards) ] ++ map (m: migrate m.guard m.store m.folder) migrations
+          prepare ++ [ (check guards) ] ++ map (m: migrate m.guard m.store m.folder) migrations
         ) (listOf service "ExecStartPre");
         ExecStop = first [ (keep guards) ] (listOf service "ExecStop");
         ExecStopPost = listOf service "ExecStopPost" ++ [ (keep guards) ];

@@ -80,6 +80,14 @@ rec {
       )
     );
 
+  # A path as one word of a unit's list of paths (`RequiresMountsFor=`).
+  unitPath =
+    path:
+    let
+      escaped = lib.replaceStrings [ "%" "\\" "\"" ] [ "%%" "\\\\" "\\\"" ] path;
+    in
+    if builtins.match "[^[:space:]'\"\\]+" path != null then escaped else "\"${escaped}\"";
+
   # The words of a value: separated by white space, quoted by `"` or `'`, with C-like escapes (systemd.syntax(7)).
   words =
     text:

@@ -24,7 +24,6 @@ let
     policy = { guards.open-webui.policy.damaged = "restore"; };
     exclude = { guards.open-webui.exclude = [ "audio/**" ]; };
     stores = { guards.open-webui.stores.vectors = null; };
-    data = { guards.open-webui.data = "/srv/other"; };
     "another folder's guard" = { guards.letters = { data = "/srv/letters"; }; };
     backup = { backup.onCalendar = "hourly"; };
     monitor = { monitor.metrics = "/srv/m.prom"; };
@@ -175,6 +174,72 @@ in
     in
     lib.optional (ours != [ "TimeoutStartSec=1800" ]) "ours: ${toString ours}"
     ++ lib.optional (theirs != [ "TimeoutStartSec=60" ]) "theirs: ${toString theirs}";
+
+  "a unit waits for the mounts of its guards' folders: the quadlet by itself for those that it mounts, ours for the others" =
+    let
+      waits = text: lib.filter (lib.hasPrefix "RequiresMountsFor=") (lib.splitString "\n" text);
+      quadlet = more: name: waits (with' four more).quadlets."podman-${name}.container";
+      services =
+        (with' four {
+          services.aidb.guards.letters = {
+            unit = "letters.service";
+            data = "~/my letters";
+          };
+        }).config.systemd.user.services;
+      compare = what: expected: found: lib.optional (expected != found) "${what}: expected ${toString expected}, found ${toString found}";
+      letters = [ "\"/home/alice/my letters\"" ];
+    in
+    compare "a folder" [ ] (quadlet { } "qdrant")
+    ++ compare "below a folder" [ ] (quadlet { services.aidb.guards.qdrant.data = "/home/alice/ai/qdrant/in"; } "qdrant")
+    ++ compare "an argument" [ "RequiresMountsFor=/srv/50%%" ] (quadlet {
+      services.podman.containers.argument = {
+        image = "docker.io/n8nio/n8n";
+        extraPodmanArgs = [ "-v" "/srv/50%%:/home/node/.n8n" ];
+      };
+    } "argument")
+    ++ compare "a volume, beside what the user waits for" [ "RequiresMountsFor=/home/alice/.local/share/containers/storage/volumes/n/_data" "RequiresMountsFor=/mnt" ] (quadlet {
+      services.podman.containers.named = {
+        image = "docker.io/n8nio/n8n";
+        volumes = [ "n:/home/node/.n8n" ];
+        extraConfig.Unit.RequiresMountsFor = "/mnt";
+      };
+    } "named")
+    ++ compare "the companion that looks" letters services.aidb-check-letters.Unit.RequiresMountsFor
+    ++ compare "the companion that keeps" letters services.aidb-keep-letters.Unit.RequiresMountsFor;
+
+  "what makes a folder reachable comes before the check, and what else the user does comes after it" =
+    let
+      open = "/usr/bin/open-vault";
+      on = with' four {
+        services.podman.containers.qdrant.extraConfig.Service.ExecStartPre = [ "" "/bin/own" ];
+        services.aidb.guards = {
+          qdrant.prepare = [ open ];
+          letters = {
+            unit = "letters.service";
+            data = "/srv/letters";
+            prepare = [ open ];
+          };
+        };
+      };
+      # Which of ours each line is.
+      short = line: if lib.hasInfix "aidb-precheck check" line then "check" else line;
+      pre = map (line: short (lib.removePrefix "ExecStartPre=" line)) (
+        lib.filter (lib.hasPrefix "ExecStartPre=") (lib.splitString "\n" on.quadlets."podman-qdrant.container")
+      );
+      companion = map short on.config.systemd.user.services.aidb-check-letters.Service.ExecStart;
+    in
+    lib.optional (pre != [ "" open "check" "/bin/own" ]) "container: ${toString pre}"
+    ++ lib.optional (companion != [ open "check" ]) "companion: ${toString companion}";
+
+  "a variable in Podman's folder of volumes is expanded" =
+    let
+      found =
+        (with' four {
+          services.podman.settings.storage.storage.graphroot = "\${HOME}/disk/$USER";
+          services.podman.containers.qdrant.volumes = lib.mkForce [ "q:/qdrant/storage" ];
+        }).config.services.aidb.guards.qdrant.data;
+    in
+    lib.optional (found != "/home/alice/disk/alice/volumes/q/_data") found;
 
   "no unit names a store path of the tools" =
     lib.concatMap (

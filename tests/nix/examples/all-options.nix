@@ -39,6 +39,7 @@
         mount = "warn";
       };
       exclude = [ "cache/**" "audio/**" ];
+      prepare = [ "/usr/bin/systemctl --user start open-ai.service" ];
       stores.chats.contract.maxShrinkPercent.chat = 10;
       stores.vectors = null;
     };
