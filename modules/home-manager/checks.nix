@@ -236,9 +236,10 @@ let
   # Podman expands variables of its own process there.
   unclear =
     let
-      used = lib.any (folder: lib.hasInfix "$" (folder.data or "")) (lib.attrValues folders);
+      inherit (cfg.internal.context) storage;
+      isUsed = lib.any (folder: lib.hasPrefix storage (folder.data or "")) (lib.attrValues folders);
     in
-    error used "services.podman.settings: the folder of volumes, `${cfg.internal.context.storage}`, has a variable in it whose value is not known here, so it cannot be told where their data is; write the path";
+    error (lib.hasInfix "$" storage && isUsed) "services.podman.settings: the folder of volumes, `${storage}`, has a variable in it whose value is not known here, so it cannot be told where their data is; write the path";
 
   # A store that another mount covers: the guard sees the empty place below it.
   covered = lib.concatLists (

@@ -82,7 +82,9 @@ let
     guard:
     let
       folder = folders.${guard.name};
-      ifKept = value: if folder.outcome == "kept" then value else null;
+      # Where Podman's folder begins with a variable that is not known, there is no path; an error says so.
+      isKept = folder.outcome == "kept" && lib.hasPrefix "/" folder.data;
+      ifKept = value: if isKept then value else null;
     in
     {
       container = lib.mkDefault guard.container;

@@ -544,11 +544,14 @@ in
   "a folder of Podman with a variable that is not" = {
     config = {
       imports = [ (webui { volumes = [ "chats:${data}" ]; }) ];
-      services.podman.settings.storage.storage.graphroot = "/data/\${DISK}/storage";
+      services.podman.settings.storage.storage.graphroot = "$DISK/storage";
     };
     errors = [
-      "services.podman.settings: the folder of volumes, `/data/\${DISK}/storage/volumes`, has a variable in it whose value is not known here, so it cannot be told where their data is; write the path"
+      "services.podman.settings: the folder of volumes, `$DISK/storage/volumes`, has a variable in it whose value is not known here, so it cannot be told where their data is; write the path"
     ];
+  };
+  "a folder with a dollar in its name" = {
+    config = webui { volumes = [ "/srv/a$b:${data}" ]; };
   };
   "the whole machine as a volume" = {
     config = webui { volumes = [ "/:${data}" ]; };
