@@ -11,6 +11,7 @@ use crate::error::told;
 use crate::guard::{Damaged, Guard, Uninitialised};
 use crate::heal::{self, Healed, is_damaged};
 use crate::judge::{self, Finding, FindingId, Occasion, Severity};
+use crate::lock::{Lock, Mode};
 use crate::look::application::Terms;
 use crate::look::observation::{Database, GuardObservation, Place, StoreObservation};
 use crate::look::scan;
@@ -20,7 +21,7 @@ use crate::migrate;
 use crate::pairing::older;
 use crate::report::{Checked, GuardReport, StoreReport};
 use crate::stack::Stack;
-use crate::vault::lock::{Lock, Mode};
+use crate::vault::lock::PATIENCE;
 use crate::vault::restore;
 
 /// How to check.
@@ -33,9 +34,6 @@ pub struct How {
     /// For how long.
     pub deadline: Duration,
 }
-
-/// How long a start waits for whoever holds the guard before it heals.
-pub(crate) const PATIENCE: Duration = Duration::from_secs(10);
 
 /// Checks one guard.
 pub fn check(stack: &mut Stack, guard: &Guard, how: How) -> GuardReport {

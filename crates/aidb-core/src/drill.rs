@@ -16,14 +16,15 @@ use crate::error::told;
 use crate::error::{Error, IoContext, Result};
 use crate::guard::Guard;
 use crate::judge::{self, Finding, Occasion, Severity};
+use crate::lock::{Lock, Mode};
 use crate::look::Depth;
+use crate::manifest::Entry;
 use crate::memory::{Baseline, Memory};
 use crate::podman::{Podman, Storage};
 use crate::program::Program;
 use crate::stack::Stack;
+use crate::staging::Staging;
 use crate::userns::{IdMap, UserNamespace};
-use crate::vault::lock::{Lock, Mode, Staging};
-use crate::vault::manifest::Entry;
 use crate::vault::restore::{Options, restore};
 use crate::vault::{Snapshot, Vault};
 
@@ -101,7 +102,10 @@ pub fn drill(
     clear_left(&podman)?;
     let image = image(stack, &podman, guard, snapshot)?;
     // Beside the ledger, since Podman must be able to mount it, and a restore writes to no folder of the vault.
-    let staging = Staging::new(&Vault::at(&stack.settings.state.join("drill")), "drill")?;
+    let staging = Staging::new(
+        &Vault::at(&stack.settings.state.join("drill")).staging_folder(),
+        "drill",
+    )?;
     let data = staging.path().join("data");
     {
         let _lock = Lock::snapshot(&snapshot.path, Mode::Shared)?;

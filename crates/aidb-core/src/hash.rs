@@ -13,7 +13,13 @@ use std::os::unix::fs::MetadataExt as _;
 use std::sync::mpsc::{self, Receiver, Sender, SyncSender};
 use std::thread;
 
-use crate::capture::copy::{for_each_extent, read_up_to};
+use sha2::{Digest as _, Sha256};
+
+use crate::hex::to_hex;
+use crate::runs::{for_each_extent, read_up_to};
+
+/// The unit in which files are read: a multiple of every page size.
+pub(crate) const BLOCK_BYTES: usize = 1 << 20;
 
 /// How much is read at once, bytes.
 const READ_BYTES: usize = 1024 * 1024;
@@ -71,6 +77,33 @@ pub fn of_file(file: &File, mut goes_on: impl FnMut(u64) -> bool) -> io::Result<
         Ok(hash) => Ok(Some(hash)),
         Err(e) if e.kind() == io::ErrorKind::TimedOut => Ok(None),
         Err(e) => Err(e),
+    }
+}
+
+/// Returns the SHA-256 of an open file, hexadecimal. `go_on` is asked after each block; its error ends it.
+pub(crate) fn sha256(file: &File, go_on: impl Fn() -> io::Result<()>) -> io::Result<String> {
+    let mut hasher = Sha256::new();
+    blocks(file, |_, block| {
+        hasher.update(&*block);
+        go_on()
+    })?;
+    Ok(to_hex(&hasher.finalize()))
+}
+
+/// Gives a file block by block to `each`, with where each block begins.
+pub(crate) fn blocks(
+    file: &File,
+    mut each: impl FnMut(u64, &mut [u8]) -> io::Result<()>,
+) -> io::Result<()> {
+    let mut buffer = vec![0; BLOCK_BYTES];
+    let mut at = 0;
+    loop {
+        let got = read_up_to(file, &mut buffer, at)?;
+        each(at, &mut buffer[..got])?;
+        at += got as u64;
+        if got < buffer.len() {
+            return Ok(());
+        }
     }
 }
 

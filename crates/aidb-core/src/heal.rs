@@ -8,14 +8,14 @@ use rustix::io::Errno;
 
 use crate::capture::Root;
 use crate::capture::pin::sidecar;
-use crate::check::PATIENCE;
 use crate::error::told;
 use crate::error::{IoContext, Result};
 use crate::guard::Guard;
 use crate::judge::{Finding, FindingId, Severity};
 use crate::ledger;
+use crate::lock::{Lock, Mode};
 use crate::stack::Stack;
-use crate::vault::lock::{Lock, Mode};
+use crate::vault::lock::PATIENCE;
 use crate::vault::restore;
 
 /// Moves a database and what belongs to it to names beside it: `webui.db` to `webui.db.empty-TIME`, `webui.db-wal` to

@@ -12,6 +12,7 @@
     )
 )]
 
+pub mod aside_name;
 pub mod capture;
 pub mod catalog;
 pub mod check;
@@ -19,6 +20,7 @@ pub mod discover;
 pub mod drill;
 pub mod error;
 pub mod filesystem;
+pub mod folder;
 pub mod gate;
 pub mod guard;
 pub mod hash;
@@ -26,7 +28,10 @@ pub mod heal;
 pub mod hex;
 pub mod judge;
 pub mod ledger;
+mod lines;
+pub mod lock;
 pub mod look;
+pub mod manifest;
 pub mod memory;
 pub mod migrate;
 pub mod monitor;
@@ -39,9 +44,11 @@ pub mod progress;
 pub mod rename;
 pub mod report;
 pub mod rescue;
+pub mod runs;
 pub mod settings;
 pub mod space;
 pub mod stack;
+pub mod staging;
 mod step;
 pub mod systemd;
 pub mod userns;

@@ -30,13 +30,13 @@ use crate::error::{Error, Result};
 use crate::guard::{Guard, Store, StoreKind};
 use crate::heal;
 use crate::judge::{self, Finding, Occasion, Severity};
+use crate::lock::{Lock, Mode};
 use crate::look::Depth;
 use crate::look::fingerprint::Fingerprint;
 use crate::memory::Memory;
 use crate::progress::Silent;
 use crate::stack::Stack;
 use crate::vault::Snapshot;
-use crate::vault::lock::{Lock, Mode};
 use crate::vault::restore::{self, in_use};
 use crate::vault::{prove, take};
 

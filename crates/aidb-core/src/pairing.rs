@@ -10,9 +10,9 @@ use std::path::PathBuf;
 
 use crate::guard::Guard;
 use crate::ledger::{Ending, Ledger};
+use crate::manifest::Pairing;
 use crate::podman::Storage;
 use crate::settings::Environment;
-use crate::vault::manifest::Pairing;
 
 /// Returns what is known of what runs, or last ran, on the guard's data. What is not known is absent.
 #[must_use]

@@ -9,8 +9,8 @@ use std::time::Duration;
 use crate::error::{IoContext, Result};
 use crate::guard::Guard;
 use crate::ledger::Ledger;
+use crate::lock::{Lock, Mode};
 use crate::vault::Vault;
-use crate::vault::lock::{Lock, Mode};
 use crate::vault::publish::sync_folder;
 
 /// Carries the history of renamed guards over to their new names. Returns what was done, one line each; what cannot be

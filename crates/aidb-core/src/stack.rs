@@ -14,13 +14,13 @@ use crate::look::scan;
 use crate::look::sqlite::Examiner;
 use crate::look::sqlite::disk;
 use crate::look::{Scratch, boot};
+use crate::manifest::Pairing;
 use crate::memory::{Former, Memory, Seen, Standing};
 use crate::pairing;
 use crate::rename;
 use crate::rescue;
 use crate::settings::{Environment, Program, Settings};
 use crate::systemd::UserManager;
-use crate::vault::manifest::Pairing;
 use crate::vault::meant::meant;
 use crate::vault::retention::SeenAgain;
 use crate::vault::take::{self, nearest_existing};
@@ -98,7 +98,7 @@ impl Stack {
             .doing("make a folder in", &place)?;
         let ledger = settings.state.join("ledger.db");
         settings.state = aside.path().join("state");
-        Vault::make_folder(&settings.state)?;
+        crate::folder::make(&settings.state)?;
         if ledger.exists() {
             Ledger::copy(&ledger, &settings.state.join("ledger.db"))?;
         }
@@ -352,7 +352,7 @@ impl Stack {
     #[must_use]
     pub fn scratch(&self) -> Scratch {
         let state = Vault::at(&self.settings.state.join("scratch"));
-        Scratch::new([self.vault.clone(), state])
+        Scratch::new([self.vault.staging_folder(), state.staging_folder()])
     }
 
     /// Returns where what lies in one file is laid out: in the vault; where that is read-only, in the state folder.

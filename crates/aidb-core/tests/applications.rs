@@ -20,7 +20,6 @@ use aidb_core::look::sqlite::Examiner;
 use aidb_core::look::tour::MOST_NAMES;
 use aidb_core::look::{Depth, Scratch, Way, Where, ollama, scan};
 use aidb_core::memory::{Baseline, Memory};
-use aidb_core::vault::Vault;
 use aidb_testkit::{Variant, tree_state};
 use jiff::Timestamp;
 
@@ -54,7 +53,7 @@ fn guard(data: &Path, stores: Vec<Store>) -> Guard {
 
 fn look(guard: &Guard, deadline: Duration) -> GuardObservation {
     let folder = tempfile::tempdir().unwrap();
-    let scratch = Scratch::new([Vault::at(folder.path())]);
+    let scratch = Scratch::new([folder.path().to_owned()]);
     let way = Way {
         examiner: &Examiner::Here,
         depth: Depth::Full,

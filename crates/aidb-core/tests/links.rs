@@ -14,8 +14,8 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use aidb_core::guard::{Contract, Store, StoreKind};
+use aidb_core::manifest::{How, Kind};
 use aidb_core::vault::Snapshot;
-use aidb_core::vault::manifest::{How, Kind};
 use aidb_testkit::disk::Disk;
 use rustix::fs::IFlags;
 use sha2::{Digest as _, Sha256};

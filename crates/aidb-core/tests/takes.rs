@@ -14,8 +14,8 @@ use std::time::{Duration, Instant};
 
 use aidb_core::Error;
 use aidb_core::guard::{Contract, Store, StoreKind};
-use aidb_core::vault::lock::{Lock, Mode};
-use aidb_core::vault::manifest::{How, Kind};
+use aidb_core::lock::{Lock, Mode};
+use aidb_core::manifest::{How, Kind};
 use aidb_core::vault::prune;
 use aidb_core::vault::restore::{self, Options};
 use aidb_core::vault::retention::{Keep, SeenAgain};
@@ -446,10 +446,10 @@ fn folding_a_log_changes_no_other_snapshot() {
 fn a_lock_that_nobody_gives_is_told_busy_in_the_time_that_was_given() {
     let bench = Bench::new();
     bench.put("uploads/a", "a");
-    let held = aidb_core::vault::lock::Lock::guard(
+    let held = aidb_core::lock::Lock::guard(
         &bench.vault,
         "g",
-        aidb_core::vault::lock::Mode::Shared,
+        aidb_core::lock::Mode::Shared,
         Duration::ZERO,
     )
     .unwrap();

@@ -309,7 +309,7 @@ impl Year {
     fn look_at_data(&mut self) -> Vec<Finding> {
         self.looks += 1;
         let memory = self.ledger.memory(&self.guard, &self.vault).unwrap();
-        let scratch = Scratch::new([self.vault.clone()]);
+        let scratch = Scratch::new([self.vault.staging_folder()]);
         let way = Way {
             examiner: &Examiner::Here,
             depth: Depth::Full,

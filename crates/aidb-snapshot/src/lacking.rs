@@ -2,8 +2,8 @@
 
 use aidb_cli::Ui;
 use aidb_cli::text::{plain, size};
+use aidb_core::manifest::{Gap, RelPath, Summary};
 use aidb_core::rescue::{LeftOut, Record};
-use aidb_core::vault::manifest::{Gap, RelPath, Summary};
 
 /// What is not in a copy, or not of one instant.
 pub struct Lacking<'a> {

@@ -7,13 +7,13 @@ use std::path::Path;
 use std::sync::mpsc;
 use std::time::Instant;
 
-use rustix::fs::{
-    IFlags, SeekFrom, fstatfs, fstatvfs, ioctl_ficlone, ioctl_getflags, ioctl_setflags, seek,
-};
+use rustix::fs::{IFlags, fstatfs, fstatvfs, ioctl_ficlone, ioctl_getflags, ioctl_setflags};
+
+use crate::manifest::How;
 use rustix::io::Errno;
 
 use crate::progress::Progress;
-use crate::vault::manifest::How;
+use crate::runs::{for_each_extent, read_up_to};
 
 /// The unit in which bytes are read, written and compared.
 const BLOCK_BYTES: usize = 1024 * 1024;
@@ -244,42 +244,6 @@ pub fn refresh(source: &File, target: &File, limits: &Limits) -> io::Result<()> 
         at += got as u64;
     }
     Ok(())
-}
-
-/// Calls `each` with the start and end of every run of data.
-pub(crate) fn for_each_extent(
-    file: &File,
-    length: u64,
-    mut each: impl FnMut(u64, u64) -> io::Result<()>,
-) -> io::Result<()> {
-    let mut at = 0;
-    while at < length {
-        let start = match seek(file, SeekFrom::Data(at)) {
-            Ok(start) => start,
-            Err(Errno::NXIO) => return Ok(()),
-            // The filesystem cannot tell holes: everything is data.
-            Err(Errno::INVAL | Errno::OPNOTSUPP) => return each(at, length),
-            Err(e) => return Err(e.into()),
-        };
-        let end = seek(file, SeekFrom::Hole(start))?.min(length);
-        each(start, end)?;
-        at = end.max(start + 1);
-    }
-    Ok(())
-}
-
-/// Reads until the buffer is full or the file ends.
-pub(crate) fn read_up_to(file: &File, buffer: &mut [u8], offset: u64) -> io::Result<usize> {
-    let mut filled = 0;
-    while filled < buffer.len() {
-        match file.read_at(&mut buffer[filled..], offset + filled as u64) {
-            Ok(0) => break,
-            Ok(n) => filled += n,
-            Err(e) if e.kind() == io::ErrorKind::Interrupted => {}
-            Err(e) => return Err(e),
-        }
-    }
-    Ok(filled)
 }
 
 #[cfg(test)]

@@ -14,7 +14,7 @@ use rustix::fs::{Stat, fdatasync, fstat};
 use rustix::io::Errno;
 
 use super::copy::{
-    Limits, copy_sparse, create, has_more_extents_than, knows_sharing, read_up_to, refresh, share,
+    Limits, copy_sparse, create, has_more_extents_than, knows_sharing, refresh, share,
     transfer_log, transfer_within,
 };
 use super::freeze::Freezer;
@@ -22,7 +22,8 @@ use super::pin::{Pin, Refusal, same_state, sidecar};
 use super::tree::remove_if_there;
 use super::walk::Root;
 use crate::error::{Error, IoContext, Result};
-use crate::vault::manifest::How;
+use crate::manifest::How;
+use crate::runs::read_up_to;
 
 /// For how long writers may be kept waiting. An application that waits longer shows its user an error.
 const BUDGET: Duration = Duration::from_secs(2);

@@ -12,8 +12,8 @@ use std::process::{Child, Command, ExitCode, Stdio};
 use std::time::{Duration, Instant};
 
 use crate::error::{Error, IoContext, Result};
-use crate::vault::Vault;
-use crate::vault::lock::{Lock, Mode};
+use crate::folder;
+use crate::lock::{Lock, Mode};
 
 /// The argument that makes a tool the watcher of a freeze.
 const ARGUMENT: &str = "--thaw-when-closed";
@@ -29,8 +29,8 @@ const NOTE: &str = "frozen-";
 pub struct Freezer<'a> {
     /// The cgroups' folders below `/sys/fs/cgroup`. Finding them asks Podman, so it is done when they are needed.
     pub cgroups: &'a dyn Cgroups,
-    /// The vault, whose staging folder keeps a note while something is frozen.
-    pub vault: &'a Vault,
+    /// The folder, for half-made things, that keeps a note while something is frozen.
+    pub notes: &'a Path,
 }
 
 /// Knows the cgroups of containers.
@@ -66,7 +66,7 @@ impl Freezer<'_> {
     /// # Errors
     /// [`Error::CouldNot`] if there is no cgroup that can be frozen.
     pub fn freeze(&self) -> Result<Frozen> {
-        freeze(&self.cgroups.find()?, self.vault)
+        freeze(&self.cgroups.find()?, self.notes)
     }
 }
 
@@ -74,11 +74,10 @@ impl Freezer<'_> {
 ///
 /// # Errors
 /// [`Error::Io`] or [`Error::CouldNot`] if one cannot be frozen.
-pub fn freeze(cgroups: &[PathBuf], vault: &Vault) -> Result<Frozen> {
-    thaw_forgotten(vault);
-    let folder = vault.staging_folder();
-    Vault::make_folder(&folder)?;
-    let note = folder.join(format!("{NOTE}{}", std::process::id()));
+pub fn freeze(cgroups: &[PathBuf], notes: &Path) -> Result<Frozen> {
+    thaw_forgotten(notes);
+    folder::make(notes)?;
+    let note = notes.join(format!("{NOTE}{}", std::process::id()));
     let lock = Lock::on(
         &note,
         Mode::Exclusive,
@@ -162,8 +161,8 @@ impl Drop for Frozen {
 }
 
 /// Thaws what a run froze that was killed together with its watcher.
-pub fn thaw_forgotten(vault: &Vault) {
-    let entries = std::fs::read_dir(vault.staging_folder());
+pub fn thaw_forgotten(notes: &Path) {
+    let entries = std::fs::read_dir(notes);
     for entry in entries.into_iter().flatten().flatten() {
         if !entry.file_name().to_string_lossy().starts_with(NOTE) {
             continue;

@@ -15,10 +15,8 @@ use super::tree::{ctime_ns, mtime_ns, size_bytes, xattrs};
 use super::walk::{Found, Root};
 use crate::guard::{Guard, StoreKind};
 use crate::look::ollama::{blob_digest, named_blobs};
+use crate::manifest::{DatabaseSource, Entry, Kind, Manifest, Numbering, RootFolder, Source};
 use crate::userns::IdMap;
-use crate::vault::manifest::{
-    DatabaseSource, Entry, Kind, Manifest, Numbering, RootFolder, Source,
-};
 
 /// Times so much younger than a capture may hide a later write.
 const RACY_NS: i64 = 2_000_000_000;

@@ -16,7 +16,7 @@ use rustix::fs::{
 };
 use rustix::io::Errno;
 
-use super::copy::{Limits, copy_sparse, create, knows_sharing, read_up_to, share};
+use super::copy::{Limits, copy_sparse, create, knows_sharing, share};
 use super::database::{Database, Way, database_by};
 use super::freeze::Freezer;
 use super::links::link_all;
@@ -24,11 +24,12 @@ use super::pin::{main_of, same_state, sidecar};
 use super::plan::{Blob, Blobs, Decision, Plan, special};
 use super::walk::{Found, Root};
 use crate::error::{Error, IoContext, Result};
+use crate::hash::sha256;
 use crate::hex::to_hex;
-use crate::look::content::sha256;
+use crate::manifest::{DatabaseSource, Entry, How, Kind, LogSource, RelPath, Source, Xattr};
+use crate::runs::read_up_to;
 use crate::step::step;
 use crate::userns::IdMap;
-use crate::vault::manifest::{DatabaseSource, Entry, How, Kind, LogSource, RelPath, Source, Xattr};
 
 /// The first bytes of every SQLite database (SQLite file format, 1.3.1).
 pub(crate) const SQLITE_MAGIC: &[u8; 16] = b"SQLite format 3\0";

@@ -8,9 +8,9 @@ use globset::GlobSet;
 use rustix::fs::{AtFlags, Dir, FileType, Mode, OFlags, ResolveFlags, Stat, open, openat2, statat};
 use rustix::io::Errno;
 
+use crate::aside_name::is_ours;
 use crate::error::{Error, IoContext, Result};
 use crate::settings::paths::{exclude_set, excluded};
-use crate::vault::restore::put_aside::is_ours;
 
 /// A data folder, held open.
 #[derive(Debug)]

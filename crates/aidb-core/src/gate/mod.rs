@@ -20,6 +20,7 @@ use crate::error::told;
 use crate::guard::Guard;
 use crate::judge::{Finding, FindingId, Occasion, Severity, Verdict};
 use crate::look::Depth;
+use crate::manifest::Pairing;
 use crate::pairing::older;
 use crate::podman::Storage;
 use crate::progress::Silent;
@@ -28,7 +29,6 @@ use crate::rescue;
 use crate::settings::Gate;
 use crate::stack::Stack;
 use crate::vault::Snapshot;
-use crate::vault::manifest::Pairing;
 use crate::vault::take;
 
 pub use generation::{Change, Generation};

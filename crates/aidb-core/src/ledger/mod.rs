@@ -86,7 +86,7 @@ impl Ledger {
     /// [`Error::CouldNot`] if a newer version of this program wrote it; [`Error::Io`] and [`Error::Sqlite`] if it
     /// cannot be read or written.
     pub fn open(state: &Path, vault: &Vault) -> Result<Self> {
-        Vault::make_folder(state)?;
+        crate::folder::make(state)?;
         let path = state.join("ledger.db");
         let is_new = !path.exists();
         match Self::connect(&path) {

@@ -8,11 +8,8 @@ use std::time::Instant;
 use sha2::{Digest as _, Sha256};
 
 use super::sqlite::free::FreePages;
-use crate::capture::copy::read_up_to;
+use crate::hash::blocks;
 use crate::hex::to_hex;
-
-/// The unit in which files are read: a multiple of every page size.
-const BLOCK_BYTES: usize = 1 << 20;
 
 /// Begins a hash that leaves free pages out.
 pub(crate) const LIVE: &str = "live:";
@@ -72,16 +69,6 @@ pub(crate) fn digests(
     })
 }
 
-/// Returns the SHA-256 of an open file, hexadecimal. `go_on` is asked after each block; its error ends it.
-pub(crate) fn sha256(file: &File, go_on: impl Fn() -> io::Result<()>) -> io::Result<String> {
-    let mut hasher = Sha256::new();
-    blocks(file, |_, block| {
-        hasher.update(&*block);
-        go_on()
-    })?;
-    Ok(to_hex(&hasher.finalize()))
-}
-
 /// Reads a database's main file; `None` if the deadline passed over it. A file of a terabyte takes no space, if it is a
 /// hole.
 pub(super) fn main_file(
@@ -125,26 +112,13 @@ pub(super) fn in_time(deadline: Instant) -> io::Result<()> {
     }
 }
 
-/// Gives a file block by block to `each`, with where each block begins.
-fn blocks(file: &File, mut each: impl FnMut(u64, &mut [u8]) -> io::Result<()>) -> io::Result<()> {
-    let mut buffer = vec![0; BLOCK_BYTES];
-    let mut at = 0;
-    loop {
-        let got = read_up_to(file, &mut buffer, at)?;
-        each(at, &mut buffer[..got])?;
-        at += got as u64;
-        if got < buffer.len() {
-            return Ok(());
-        }
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use std::os::unix::fs::FileExt as _;
     use std::time::Duration;
 
     use super::*;
+    use crate::hash::BLOCK_BYTES;
 
     fn soon() -> Instant {
         Instant::now() + Duration::from_secs(60)

@@ -12,8 +12,8 @@ use serde::{Deserialize, Serialize};
 
 use super::boot;
 use crate::capture::Root;
-use crate::capture::copy::read_up_to;
 use crate::capture::pin::sidecar;
+use crate::runs::read_up_to;
 
 /// Times younger than this may hide a later write.
 const SETTLED_NS: i128 = 2_000_000_000;

@@ -287,7 +287,7 @@ pub fn verify_blobs(root: &Root, folder: &Path, deadline: Instant) -> Hashed {
         let read = root
             .open_file(&folder.join(&entry.name))
             .map_err(std::io::Error::from)
-            .and_then(|file| content::sha256(&file, || content::in_time(deadline)));
+            .and_then(|file| crate::hash::sha256(&file, || content::in_time(deadline)));
         match read {
             Ok(found) => hashed.compare(entry.text(), &digest, &found),
             Err(e) if e.kind() == std::io::ErrorKind::TimedOut => return hashed,

@@ -12,7 +12,6 @@ use crate::error::{Error, IoContext, Result};
 use crate::guard::{Guard, Store};
 use crate::ledger::Event;
 use crate::stack::Stack;
-use crate::vault::Vault;
 use crate::vault::publish::write_json;
 
 /// The version of the copy's format.
@@ -94,7 +93,7 @@ impl Record {
 
     pub(super) fn write(&mut self, stack: &mut Stack, guard: &Guard, store: &Store) -> Result<()> {
         self.format = FORMAT;
-        Vault::make_folder(&stack.vault.guard_folder(&guard.name))?;
+        crate::folder::make(&stack.vault.guard_folder(&guard.name))?;
         write_json(&copy_path(stack, guard, store), self)?;
         stack
             .ledger()?

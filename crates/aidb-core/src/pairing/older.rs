@@ -14,11 +14,11 @@ use crate::gate::Generation;
 use crate::guard::Guard;
 use crate::judge::{Finding, FindingId, Severity, Step, allow};
 use crate::look::observation::GuardObservation;
+use crate::manifest::short_digest;
 use crate::podman::Storage;
 use crate::settings::Environment;
 use crate::stack::Stack;
 use crate::vault::Snapshot;
-use crate::vault::manifest::short_digest;
 
 /// How many of a guard's newest snapshots are asked: a start must not open ten thousand. Most of the time the first one
 /// answers, and no other is opened.

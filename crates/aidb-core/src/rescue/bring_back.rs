@@ -14,8 +14,8 @@ use crate::capture::copy::transfer;
 use crate::error::{Error, IoContext, Result};
 use crate::guard::Guard;
 use crate::look::scan::database_file;
-use crate::vault::lock::Staging;
-use crate::vault::manifest::{Entry, FORMAT, Kind, Manifest, Numbering, Pairing, Summary};
+use crate::manifest::{Entry, FORMAT, Kind, Manifest, Numbering, Pairing, Summary};
+use crate::staging::Staging;
 use crate::vault::publish::write_json;
 use crate::vault::{Snapshot, SnapshotName, Vault};
 
@@ -60,10 +60,10 @@ impl Rescue {
                 hint: Some(format!("`aidb show {}` shows what there is", self.id())),
             });
         }
-        let staging = Staging::new(vault, &format!("rescue-{}", guard.name))?;
+        let staging = Staging::new(&vault.staging_folder(), &format!("rescue-{}", guard.name))?;
         let path = staging.path().join("snapshot");
         let data = path.join("data");
-        Vault::make_folder(&data)?;
+        crate::folder::make(&data)?;
         for entry in &entries {
             let (kept, here) = (
                 self.data().join(&from).join(entry.path.as_path()),

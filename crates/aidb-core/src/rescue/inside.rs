@@ -17,11 +17,11 @@ use crate::capture::freeze::Freezer;
 use crate::capture::walk::Root;
 use crate::error::told;
 use crate::error::{Error, IoContext, Result};
+use crate::manifest::RelPath;
 use crate::program::Program;
 use crate::settings::{Environment, Settings};
 use crate::userns::{self, UserNamespace};
 use crate::vault::Vault;
-use crate::vault::manifest::RelPath;
 
 /// The argument that makes a tool do this.
 const ARGUMENT: &str = "__rescue";
@@ -92,10 +92,10 @@ impl Job {
             Some(target) if !sorted.look.is_nothing() => {
                 let cgroups: Vec<PathBuf> =
                     self.cgroup.iter().map(|c| c.as_path().into()).collect();
-                let vault = Vault::at(self.vault.as_path());
+                let notes = Vault::at(self.vault.as_path()).staging_folder();
                 let freezer = Freezer {
                     cgroups: &cgroups,
-                    vault: &vault,
+                    notes: &notes,
                 };
                 let limits = Limits {
                     bytes: self.limit_bytes,

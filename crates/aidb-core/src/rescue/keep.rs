@@ -10,15 +10,17 @@ use rustix::io::Errno;
 use serde::{Deserialize, Serialize};
 
 use super::layer::{LeftOut, Sorted};
-use crate::capture::copy::{self, create, read_up_to, transfer};
+use crate::capture::copy;
+use crate::capture::copy::{create, transfer};
 use crate::capture::database::{Part, Way, database, database_by};
 use crate::capture::freeze::Freezer;
 use crate::capture::pin::{same_state, sidecar};
 use crate::capture::tree::{ctime_ns, mtime_ns, remove_if_there, xattrs};
 use crate::capture::walk::{Found, Root};
 use crate::error::{Error, IoContext, Result};
+use crate::manifest::{Entry, Gap, How, Kind, RelPath, Source, Xattr};
+use crate::runs::read_up_to;
 use crate::userns::IdMap;
-use crate::vault::manifest::{Entry, Gap, How, Kind, RelPath, Source, Xattr};
 
 /// How often a file is copied again because it changed meanwhile. The application's locks are not seen from below its
 /// overlay (both ways were tried), so that only standing still tells that a copy is whole. A database that never does is

@@ -10,10 +10,10 @@ use super::inside::Answer;
 use super::layer::{Database, LeftOut};
 use super::{Found, Outcome, Request};
 use crate::error::{Error, Result};
+use crate::folder::remove_tree;
 use crate::guard::Guard;
 use crate::look::sqlite::disk;
-use crate::vault::lock::remove_tree;
-use crate::vault::manifest::{Entry, Gap, Kind, RelPath, content_id};
+use crate::manifest::{Entry, Gap, Kind, RelPath, content_id};
 use crate::vault::meant::meant;
 use crate::vault::publish::{Staged as Size, publish as make_visible, write_json};
 use crate::vault::{SnapshotName, Vault};
@@ -204,7 +204,7 @@ pub(super) fn publish(vault: &Vault, staged: &Staged<'_>, answer: Answer) -> Res
     let name = SnapshotName::new(sequence, staged.taken_at, &short);
     let record = record(staged, sequence, answer);
     write_json(&staged.path.join("rescue.json"), &record)?;
-    Vault::make_folder(&folder)?;
+    crate::folder::make(&folder)?;
     let path = folder.join(name.to_string());
     make_visible(&staged.path, &path, Size::new(record.entries.len()))?;
     for old in old(&list(vault, &staged.guard.name)?) {

@@ -8,13 +8,13 @@ use std::path::{Path, PathBuf};
 use rustix::fs::FileType;
 use serde::{Deserialize, Serialize};
 
-use crate::capture::copy::read_up_to;
 use crate::capture::pin::{COMPANIONS, sidecar};
 use crate::capture::tree::SQLITE_MAGIC;
 use crate::capture::walk::{self, Exclude, Root};
 use crate::error::Result;
 use crate::guard::Guard;
-use crate::vault::manifest::{Gap, RelPath};
+use crate::manifest::{Gap, RelPath};
+use crate::runs::read_up_to;
 
 /// What Podman puts into every layer, and what does not outlive a container by anybody's word: memory, temporary files
 /// and caches (Filesystem Hierarchy Standard 3.0; XDG Base Directory Specification).

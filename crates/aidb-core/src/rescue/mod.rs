@@ -35,11 +35,12 @@ pub use say::findings;
 
 use crate::error::Result;
 use crate::guard::Guard;
+use crate::lock::{Lock, Mode};
 use crate::podman::{Podman, Storage, cgroups};
 use crate::settings::{Environment, Settings};
 use crate::space::space;
+use crate::staging::Staging;
 use crate::vault::Vault;
-use crate::vault::lock::{Lock, Mode, Staging};
 use inside::{Answer, Job};
 
 /// How much of a layer is kept at most, unless told otherwise.
@@ -137,9 +138,9 @@ fn keep_layer(
     let began = Instant::now();
     let taken_at = Timestamp::now();
     let _lock = Lock::guard(vault, &guard.name, Mode::Exclusive, request.deadline)?;
-    let staging = Staging::new(vault, &format!("rescue-{}", guard.name))?;
+    let staging = Staging::new(&vault.staging_folder(), &format!("rescue-{}", guard.name))?;
     let staged = staging.path().join("rescue");
-    Vault::make_folder(&staged)?;
+    crate::folder::make(&staged)?;
     let free = space(vault.root()).map_or(u64::MAX, |space| space.free_bytes);
     let job = Job {
         upper: found.upper.clone().into(),

@@ -7,7 +7,7 @@ use rustix::fs::{CWD, FileType, Mode as Bits, mknodat};
 
 use super::*;
 
-use crate::vault::manifest::Kind;
+use crate::manifest::Kind;
 use crate::vault::restore;
 
 struct Bench {

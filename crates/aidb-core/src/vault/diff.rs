@@ -11,9 +11,8 @@ use rustix::fs::{FileType, Stat};
 
 use super::archive::Archive;
 use super::layout::Snapshot;
-use super::manifest::{DatabaseSource, Entry, How, Kind, LogSource, RelPath, Source};
 use super::proof::Proof;
-use super::restore::put_aside::is_ours;
+use crate::aside_name::is_ours;
 use crate::capture::Root;
 use crate::capture::pin::{COMPANIONS, sidecar};
 use crate::capture::walk::Exclude;
@@ -21,6 +20,7 @@ use crate::error::{Error, IoContext, Result};
 use crate::guard::Guard;
 use crate::look::observation::GuardObservation;
 use crate::look::scan::database_file;
+use crate::manifest::{DatabaseSource, Entry, How, Kind, LogSource, RelPath, Source};
 use crate::userns::IdMap;
 
 /// A file that was written so shortly before it was captured may have been written again in the same tick.

@@ -11,8 +11,8 @@ use serde::Deserializer as _;
 use serde::de::{IgnoredAny, MapAccess, Visitor};
 use serde_json::{Map, Value};
 
-use super::manifest::Summary;
 use crate::error::{IoContext, Result};
+use crate::manifest::Summary;
 
 /// The keys behind the head; what stands after the first of them is not read.
 const BODY: [&str; 2] = ["settings", "entries"];

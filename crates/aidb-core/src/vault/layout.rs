@@ -11,16 +11,15 @@
 //!   .staging/                    half-made things; whatever no flock holds may be cleared
 //! ```
 
-use std::os::unix::fs::DirBuilderExt;
 use std::path::{Path, PathBuf};
 
 use serde::de::DeserializeOwned;
 
 use super::head::read_head;
-use super::manifest::{Entry, FORMAT, Kind, Manifest, Summary};
 use super::name::SnapshotName;
 use super::proof::Proof;
 use crate::error::{Error, IoContext, Result};
+use crate::manifest::{Entry, FORMAT, Kind, Manifest, Summary};
 
 /// The file that names what of a snapshot differs from its manifest since `verify` found it.
 pub const DAMAGED: &str = "damaged.json";
@@ -86,15 +85,6 @@ impl Vault {
     pub fn longest_path_bytes(&self, name: &SnapshotName, guard: &str) -> usize {
         let names = guard.len() + name.to_string().len();
         PATH_BYTES.saturating_sub(self.root.as_os_str().len() + names + BETWEEN_BYTES)
-    }
-
-    /// Makes a folder of the vault, and its parents, for us alone.
-    pub fn make_folder(path: &Path) -> Result<()> {
-        std::fs::DirBuilder::new()
-            .recursive(true)
-            .mode(0o700)
-            .create(path)
-            .doing("make the folder", path)
     }
 
     /// Returns the names of the guards that have a folder here.

@@ -4,9 +4,9 @@ pub mod archive;
 pub mod diff;
 pub mod head;
 pub mod layout;
-mod lines;
+
 pub mod lock;
-pub mod manifest;
+
 pub mod meant;
 pub mod name;
 pub mod proof;
@@ -20,8 +20,8 @@ pub mod room;
 pub mod take;
 pub mod verify;
 
+pub use crate::manifest::Manifest;
 pub use archive::Archive;
 pub use layout::{Snapshot, Vault};
-pub use manifest::Manifest;
 pub use name::SnapshotName;
 pub use proof::Proof;

@@ -9,8 +9,6 @@ use std::time::{Duration, Instant};
 use jiff::Timestamp;
 
 use super::layout::{DAMAGED, Snapshot, Vault};
-use super::lock::{Lock, Mode};
-use super::manifest::{FORMAT, How, Kind, Manifest};
 use super::proof::{Proof, StoreProof};
 use super::publish::{sync_folder, write_durably, write_json};
 use super::replace;
@@ -21,12 +19,14 @@ use crate::capture::plan::Blobs;
 use crate::error::{Error, IoContext, Result};
 use crate::guard::Guard;
 use crate::judge::{self, Finding, FindingId, Occasion, Severity};
+use crate::lock::{Lock, Mode};
 use crate::look::application::Terms;
 use crate::look::content::{self, hash};
 use crate::look::observation::{GuardObservation, Place};
 use crate::look::ollama::Hashed;
 use crate::look::scan::{self, Way, Where, companions};
 use crate::look::{Depth, sqlite::Examiner};
+use crate::manifest::{FORMAT, How, Kind, Manifest};
 use crate::memory::{Memory, Seen};
 use crate::report::Checked;
 

@@ -4,11 +4,12 @@ use std::collections::HashSet;
 use std::time::Duration;
 
 use super::layout::Vault;
-use super::lock::{Lock, Mode, Staging};
 use super::name::SnapshotName;
 use super::retention::{self, Candidate, Decision, Keep, SeenAgain};
 use super::room::drop_one;
 use crate::error::Result;
+use crate::lock::{Lock, Mode};
+use crate::staging::Staging;
 
 /// How often is planned again because one that was to stay was not whole.
 const MOST_ROUNDS: usize = 4;
@@ -79,7 +80,7 @@ pub fn remove(
     if dropped.is_empty() {
         return Ok(dropped);
     }
-    let staging = Staging::new(vault, &format!("prune-{guard}"))?;
+    let staging = Staging::new(&vault.staging_folder(), &format!("prune-{guard}"))?;
     let mut removed = Vec::new();
     for name in dropped {
         if drop_one(vault, guard, &name, &staging)? {

@@ -1,10 +1,10 @@
 //! One stop, one snapshot: the state at rest replaces the one that was captured while the application still ran.
 
 use super::layout::{Snapshot, Vault};
-use super::lock::Staging;
 use super::name::SnapshotName;
 use super::room::drop_one;
 use crate::error::Result;
+use crate::staging::Staging;
 
 /// How many older snapshots are looked at: between the two of one stop lie few, if any.
 const MOST_OLDER: usize = 8;
@@ -29,7 +29,7 @@ pub fn older_of_same_stop(vault: &Vault, good: &Snapshot) -> Result<Vec<Snapshot
         if older.is_none_or(|o| o.summary.invocation != *invocation) {
             continue;
         }
-        let staging = Staging::new(vault, &format!("replace-{guard}"))?;
+        let staging = Staging::new(&vault.staging_folder(), &format!("replace-{guard}"))?;
         if drop_one(vault, guard, &name, &staging)? {
             replaced.push(name);
         }

@@ -6,13 +6,15 @@
 use std::path::Path;
 
 use super::layout::Vault;
-use super::lock::{Lock, Mode, Staging, remove_tree};
 use super::name::SnapshotName;
 use super::prune;
 use super::publish::sync_folder;
 use super::retention::{Keep, SeenAgain};
 use crate::error::{Error, IoContext, Result};
+use crate::folder::remove_tree;
+use crate::lock::{Lock, Mode};
 use crate::space::space;
+use crate::staging::Staging;
 use crate::step::step;
 
 /// Returns how many bytes are to stay free where `path` lies, or would: the usual floor, and what the applications
@@ -49,7 +51,7 @@ pub fn make_room(
     let (planned, kept): (Vec<_>, Vec<_>) = plan.into_iter().partition(|(_, d)| !d.is_keep());
     let order = planned.into_iter().chain(kept).map(|(name, _)| name);
     for name in order.filter(|name| may_go(name)) {
-        let staging = Staging::new(vault, &format!("room-{guard}"))?;
+        let staging = Staging::new(&vault.staging_folder(), &format!("room-{guard}"))?;
         if drop_one(vault, guard, &name, &staging)? {
             dropped.push(name);
         }

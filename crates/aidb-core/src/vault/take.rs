@@ -14,8 +14,6 @@ use jiff::tz::TimeZone;
 pub use together::take_together;
 
 use super::layout::{DAMAGED, Snapshot, Vault};
-use super::lock::{Lock, Mode, Staging};
-use super::manifest::{FORMAT, Gap, Kind, Manifest, Numbering, Pairing, RootFolder, Summary};
 use super::name::SnapshotName;
 use super::publish::{Staged, publish, stage};
 use super::retention::{Keep, SeenAgain};
@@ -26,8 +24,11 @@ use crate::capture::walk::{Exclude, Found, Walk};
 use crate::capture::{Captured, Limits, Manner, Root, tree};
 use crate::error::{Error, IoContext, Result};
 use crate::guard::Guard;
+use crate::lock::{Lock, Mode};
+use crate::manifest::{FORMAT, Gap, Kind, Manifest, Numbering, Pairing, RootFolder, Summary};
 use crate::progress::{Progress, Work};
 use crate::space::{found_free, is_full};
+use crate::staging::Staging;
 use crate::userns::IdMap;
 
 /// What is to be taken.
@@ -95,10 +96,17 @@ pub fn take(vault: &Vault, request: &Request) -> Result<Taken> {
     }
     let room = taking.make_room(&plan)?;
     let went = room.len();
-    let staging = Staging::new(vault, &format!("take-{}", request.guard.name))?;
+    let staging = Staging::new(
+        &vault.staging_folder(),
+        &format!("take-{}", request.guard.name),
+    )?;
     let staged = staging.path().join("snapshot");
-    Vault::make_folder(&staged)?;
-    let freezer = request.cgroups.map(|cgroups| Freezer { cgroups, vault });
+    crate::folder::make(&staged)?;
+    let notes = vault.staging_folder();
+    let freezer = request.cgroups.map(|cgroups| Freezer {
+        cgroups,
+        notes: &notes,
+    });
     let manner = Manner {
         patience: request.patience,
         limits: taking.limits(&plan),
@@ -191,7 +199,7 @@ impl<'a> Taking<'a> {
         let lock = Lock::guard(vault, &guard.name, Mode::Exclusive, request.patience)?;
         // Not before the lock: a restore that we waited for has put the folder of before aside.
         let root = Root::open(&guard.data)?;
-        freeze::thaw_forgotten(vault);
+        freeze::thaw_forgotten(&vault.staging_folder());
         let exclude = Exclude::new(&guard.exclude)?;
         let sequence = vault.highest_sequence(&guard.name)? + 1;
         let name = SnapshotName::new(sequence, taken_at, request.reason);
@@ -355,7 +363,7 @@ impl<'a> Taking<'a> {
         // The state at rest is worth more than the one before it; it is there, so that one may go.
         let mut replaced = Vec::new();
         for live in std::mem::take(&mut self.same_stop) {
-            let staging = Staging::new(self.vault, &format!("replace-{guard}"))?;
+            let staging = Staging::new(&self.vault.staging_folder(), &format!("replace-{guard}"))?;
             room::drop_one(self.vault, guard, &live.name, &staging)?;
             replaced.push(live.name);
         }

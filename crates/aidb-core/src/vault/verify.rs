@@ -10,7 +10,6 @@ use std::sync::{Mutex, PoisonError};
 use rustix::fs::{Advice, fadvise};
 
 use super::layout::{DAMAGED, Snapshot, Vault};
-use super::manifest::{Kind, Manifest, RelPath};
 use super::publish::write_json;
 use crate::capture::pin::{COMPANIONS, sidecar};
 use crate::capture::plan::Blobs;
@@ -18,6 +17,7 @@ use crate::capture::walk::{Exclude, Root};
 use crate::error::{IoContext as _, Result};
 use crate::look::content::{self, Digests};
 use crate::look::scan::database_file;
+use crate::manifest::{Kind, Manifest, RelPath};
 use crate::progress::{Progress, Work};
 
 /// A file whose content is known, and where it lies.

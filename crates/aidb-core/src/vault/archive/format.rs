@@ -4,8 +4,8 @@ use std::collections::HashMap;
 use std::path::Path;
 
 use crate::error::Error;
+use crate::manifest::{FORMAT, Kind, Manifest};
 use crate::settings::is_container_name;
-use crate::vault::manifest::{FORMAT, Kind, Manifest};
 use crate::vault::name::SnapshotName;
 use crate::vault::proof::Proof;
 

@@ -15,8 +15,8 @@ use rustix::io::Errno;
 
 use super::format::{NEW, SUFFIX};
 use crate::error::{IoContext, Result};
+use crate::lock::{Lock, Mode};
 use crate::vault::Vault;
-use crate::vault::lock::{Lock, Mode};
 
 /// A file that is being written, removed when dropped unless it was published.
 #[derive(Debug)]

@@ -8,10 +8,10 @@ use super::format::{DAMAGED, HASH, NEW};
 use super::half_made::clear_in;
 use super::{Archive, SUFFIX, beside, pack, read};
 use crate::error::{Error, IoContext, Result};
+use crate::lock::{Lock, Mode};
 use crate::priority;
 use crate::progress::Progress;
 use crate::space;
-use crate::vault::lock::{Lock, Mode};
 use crate::vault::publish::{sync_folder, write_durably};
 use crate::vault::{Snapshot, Vault, retention};
 
@@ -54,7 +54,7 @@ pub fn make(
         return Ok(Made::Current(archive));
     }
     let folder = vault.archive_folder(guard);
-    Vault::make_folder(&folder)?;
+    crate::folder::make(&folder)?;
     let what = format!("the archive of `{guard}`");
     let _lock = Lock::on(&folder.join(".lock"), Mode::Exclusive, patience, &what)?;
     // Another run may have been first, or the snapshot be gone.

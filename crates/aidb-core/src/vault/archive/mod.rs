@@ -25,10 +25,10 @@ mod tests;
 
 use std::path::{Path, PathBuf};
 
-use super::manifest::{Manifest, Summary};
 use super::name::SnapshotName;
 use super::{Proof, Vault};
 use crate::error::{IoContext, Result};
+use crate::manifest::{Manifest, Summary};
 
 pub use self::format::SUFFIX;
 pub use self::half_made::clear_half_made;
@@ -125,7 +125,7 @@ impl Archive {
         vault: &Vault,
         wanted: &dyn Fn(&Path) -> bool,
         progress: &dyn crate::progress::Progress,
-    ) -> Result<(super::lock::Staging, super::Snapshot)> {
+    ) -> Result<(crate::staging::Staging, super::Snapshot)> {
         port::unpack(vault, &self.path, wanted, progress)
     }
 }

@@ -12,13 +12,13 @@ use xz2::write::XzEncoder;
 
 use super::format::{BLOCK, MOST_RUNS};
 use crate::capture::Root;
-use crate::capture::copy::{for_each_extent, read_up_to};
 use crate::error::{Error, IoContext, Result};
 use crate::hex::from_hex;
+use crate::manifest::{Entry, Kind};
 use crate::progress::{Progress, Work};
+use crate::runs::{for_each_extent, read_up_to};
 use crate::space;
 use crate::vault::Snapshot;
-use crate::vault::manifest::{Entry, Kind};
 
 /// As `xz` does unless told otherwise.
 const PRESET: u32 = 6;

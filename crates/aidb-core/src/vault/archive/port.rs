@@ -11,10 +11,11 @@ use super::read::{self, Into};
 use super::{Archive, pack};
 use crate::error::{Error, IoContext, Result};
 use crate::guard::Guard;
+use crate::lock::{Lock, Mode};
+use crate::manifest::Kind;
 use crate::progress::Progress;
 use crate::space;
-use crate::vault::lock::{Lock, Mode, Staging};
-use crate::vault::manifest::Kind;
+use crate::staging::Staging;
 use crate::vault::publish::{Staged, publish, sync_folder, write_json};
 use crate::vault::{Snapshot, SnapshotName, Vault};
 
@@ -128,9 +129,9 @@ pub(super) fn unpack(
     wanted: &dyn Fn(&Path) -> bool,
     progress: &dyn Progress,
 ) -> Result<(Staging, Snapshot)> {
-    let staging = Staging::new(vault, "unpack")?;
+    let staging = Staging::new(&vault.staging_folder(), "unpack")?;
     let folder = staging.path().join("snapshot");
-    Vault::make_folder(&folder)?;
+    crate::folder::make(&folder)?;
     let into = Into {
         folder: &folder,
         wanted,

@@ -19,14 +19,14 @@ use super::format::{
     self, DECODER_MEMORY_BYTES, HASH, MOST_MANIFEST_BYTES, MOST_PROOF_BYTES, damaged,
 };
 use super::tar_reader::{Member, TarReader, Type};
-use crate::capture::copy::read_up_to;
 use crate::error::{Error, IoContext, Result};
+use crate::manifest::{Entry, Kind, Manifest, RelPath};
 use crate::progress::{Progress, Work};
+use crate::runs::read_up_to;
 use crate::space;
-use crate::vault::manifest::{Entry, Kind, Manifest, RelPath};
+use crate::vault::Proof;
 use crate::vault::name::SnapshotName;
 use crate::vault::publish::write_durably;
-use crate::vault::{Proof, Vault};
 
 /// The unit in which content is read.
 const READ_BYTES: usize = 1 << 20;
@@ -280,7 +280,7 @@ fn members(
     expect(reader, &data, Type::Folder)?;
     if let Some(into) = into {
         let write = || -> Result<()> {
-            Vault::make_folder(&into.folder.join("data"))?;
+            crate::folder::make(&into.folder.join("data"))?;
             write_durably(&into.folder.join("manifest.json"), &begun.manifest_bytes)?;
             write_durably(&into.folder.join("proof.json"), &begun.proof_bytes)
         };
@@ -355,7 +355,7 @@ fn expect(reader: &mut Reader<'_>, name: &Path, kind: Type) -> Result<Member, Fa
 /// Makes a folder or a link. Its parent is a folder that we made: the manifest was checked.
 fn make(entry: &Entry, folder: &Path, target: &Path) -> Result<()> {
     match &entry.kind {
-        Kind::Folder => Vault::make_folder(target),
+        Kind::Folder => crate::folder::make(target),
         Kind::Symlink { target: to } => {
             make_parents(target)?;
             std::os::unix::fs::symlink(to.as_path(), target).doing("make the link", target)
@@ -372,7 +372,7 @@ fn make(entry: &Entry, folder: &Path, target: &Path) -> Result<()> {
 
 /// Where only some paths are wanted, the folders that lead to them were not made yet.
 fn make_parents(target: &Path) -> Result<()> {
-    Vault::make_folder(target.parent().unwrap_or(target))
+    crate::folder::make(target.parent().unwrap_or(target))
 }
 
 /// Reads a file's content, writes it if there is a target, and returns its hash.

@@ -33,10 +33,10 @@ fn archived(bench: &Bench) -> Archive {
 /// Removes the data and every plain snapshot, and brings the data back from an archive.
 fn from_archive_alone(bench: &Bench, archive: &Archive) {
     let data = bench.data();
-    crate::vault::lock::remove_tree(data).unwrap();
+    crate::folder::remove_tree(data).unwrap();
     std::fs::create_dir(data).unwrap();
     for snapshot in bench.vault.snapshots("open-webui").unwrap() {
-        crate::vault::lock::remove_tree(&snapshot.path).unwrap();
+        crate::folder::remove_tree(&snapshot.path).unwrap();
     }
     let (staging, snapshot) = archive.unpack(&bench.vault, &|_| true, &Silent).unwrap();
     bench.restore(&snapshot, &[]).unwrap();
@@ -122,7 +122,7 @@ fn a_snapshot_that_has_rotted_is_not_archived_and_nothing_is_left_behind() {
 
 #[test]
 fn a_snapshot_that_is_being_archived_is_not_pruned() {
-    use crate::vault::lock::{Lock, Mode};
+    use crate::lock::{Lock, Mode};
     use crate::vault::retention::SeenAgain;
     let bench = bench();
     for sequence in 1..=3 {
@@ -161,7 +161,7 @@ fn a_newer_snapshot_of_the_same_number_does_not_take_the_place_of_one_that_is_th
     let snapshot = proven(&bench, 1);
     let file = bench.folder.path().join("theirs.tar.xz");
     export(&snapshot, &file, &Silent).unwrap();
-    crate::vault::lock::remove_tree(&snapshot.path).unwrap();
+    crate::folder::remove_tree(&snapshot.path).unwrap();
     bench.put("note", "ours");
     let ours = proven(&bench, 1);
     let Imported::New(theirs) = import(

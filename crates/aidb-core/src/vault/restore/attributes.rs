@@ -15,8 +15,8 @@ use rustix::process::geteuid;
 
 use super::step::step;
 use crate::hex::from_hex;
+use crate::manifest::{Entry, Numbering, RootFolder, Xattr};
 use crate::userns::IdMap;
-use crate::vault::manifest::{Entry, Numbering, RootFolder, Xattr};
 
 /// What a file shows besides its content.
 #[derive(Debug, Clone)]

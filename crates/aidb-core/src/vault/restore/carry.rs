@@ -7,9 +7,9 @@ use rustix::fs::{AtFlags, FileType, OFlags, Stat, ioctl_ficlone, linkat, symlink
 use rustix::io::Errno;
 
 use super::attributes::Attributes;
-use super::name::is_ours;
 use super::stage::{Stage, create, parent_in};
 use super::step::step;
+use crate::aside_name::is_ours;
 use crate::capture::copy::transfer;
 use crate::capture::walk::{Exclude, Root};
 use crate::error::{Error, IoContext, Result};

@@ -6,13 +6,13 @@ use std::path::PathBuf;
 use rustix::io::Errno;
 
 use super::job::Job;
-use super::name::Name;
 use super::place::Place;
 use super::put_aside;
 use super::stage::Written;
 use super::staging::Staging;
 use super::step::{exchange, rename_path, sync_folder};
 use super::subvolume;
+use crate::aside_name::Name;
 use crate::error::told;
 use crate::error::{Error, IoContext, Result};
 

@@ -23,8 +23,8 @@ use crate::capture::pin::sidecar;
 use crate::capture::walk::Root;
 use crate::error::{Error, IoContext, Result};
 use crate::guard::Guard;
+use crate::manifest::RelPath;
 use crate::vault::Vault;
-use crate::vault::manifest::RelPath;
 
 /// The version of the file that this program writes, and the newest that it reads.
 const FORMAT: u32 = 1;
@@ -131,7 +131,7 @@ impl Intent {
     /// that fails, the intent stays for [`super::finish`].
     pub fn carry_through(&self, vault: &Vault, guard: &Guard) -> Result<()> {
         let file = Self::file(vault, guard);
-        Vault::make_folder(&vault.guard_folder(&guard.name))?;
+        crate::folder::make(&vault.guard_folder(&guard.name))?;
         self.check_movable()?;
         if let Err(error) = write_json(&file, self) {
             // It may stand all the same, and nothing has moved yet.

@@ -8,7 +8,7 @@ use std::path::{Path, PathBuf};
 
 use rustix::fs::{Access, access};
 
-use super::name::Name;
+use crate::aside_name::Name;
 use crate::error::{Error, IoContext, Result};
 use crate::mounts;
 

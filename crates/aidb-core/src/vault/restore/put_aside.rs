@@ -16,15 +16,15 @@ use jiff::Timestamp;
 use rustix::io::Errno;
 use serde::{Deserialize, Serialize};
 
-use super::name::Name;
 use super::place::Place;
 use super::step::{remove_file, remove_folder};
 use super::subvolume;
+use crate::aside_name::Name;
 use crate::error::{Error, IoContext, Result};
 use crate::guard::Guard;
-use crate::vault::manifest::RelPath;
+use crate::manifest::RelPath;
 
-pub use super::name::is_ours;
+pub use crate::aside_name::is_ours;
 
 /// The description's name.
 pub(super) const DESCRIPTION: &str = "aidb-put-aside.json";
@@ -185,7 +185,7 @@ pub(super) fn next_time(place: &Place) -> Result<Timestamp> {
             Name::Before { at, .. } | Name::Exchange { at, .. } => Some(*at),
             Name::Staging { .. } => None,
         });
-    Ok(super::name::next_time(taken))
+    Ok(crate::aside_name::next_time(taken))
 }
 
 /// Returns whether a folder that changes places is the staged one: has this inode and, if that is a subvolume, is this

@@ -12,7 +12,7 @@ use crate::capture::pin::sidecar;
 use crate::capture::walk::Root;
 use crate::error::{Error, IoContext, Result};
 use crate::guard::{Guard, StoreKind};
-use crate::vault::manifest::{Entry, Kind, Manifest};
+use crate::manifest::{Entry, Kind, Manifest};
 
 /// The files that belong to an SQLite database beside its main file, in the order in which they are moved.
 pub(super) const SIDECARS: [&str; 3] = ["-shm", "-wal", "-journal"];

@@ -14,14 +14,14 @@ use rustix::io::Errno;
 
 use super::CHOOSE_ANOTHER;
 use super::attributes::{Attributes, Notes};
-use super::name::is_ours;
 use super::step::{make_folder, step};
+use crate::aside_name::is_ours;
 use crate::capture::copy::transfer;
 use crate::capture::walk::Root;
 use crate::error::{Error, IoContext, Result};
+use crate::manifest::{Entry, Kind, Manifest, RelPath};
 use crate::progress::Work;
 use crate::userns::IdMap;
-use crate::vault::manifest::{Entry, Kind, Manifest, RelPath};
 
 /// What was written.
 #[derive(Debug, Default)]

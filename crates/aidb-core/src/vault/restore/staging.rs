@@ -5,11 +5,11 @@ use std::path::{Path, PathBuf};
 use rustix::fs::CWD;
 use rustix::io::Errno;
 
-use super::name::Name;
 use super::place::Place;
 use super::put_aside;
 use super::step::{make_folder, remove_staging, rename_path, step, sync_folder};
 use super::subvolume;
+use crate::aside_name::Name;
 use crate::error::{IoContext, Result};
 
 /// A staging folder, removed when dropped, unless it is kept.

@@ -11,7 +11,7 @@ use crate::error::{IoContext, Result};
 #[cfg(test)]
 pub(super) use crate::step::faults;
 pub(super) use crate::step::step;
-use crate::vault::{lock, publish};
+use crate::vault::publish;
 
 /// Makes a folder for us alone.
 pub(super) fn make_folder(parent: impl AsFd, name: impl rustix::path::Arg) -> Result<(), Errno> {
@@ -74,7 +74,7 @@ pub(super) fn remove_folder(path: &Path) -> Result<(), Errno> {
 /// Removes a half-made tree of ours.
 pub(super) fn remove_staging(path: &Path) -> Result<()> {
     step("remove staging").doing("clear", path)?;
-    match lock::remove_tree(path) {
+    match crate::folder::remove_tree(path) {
         Err(e) if e.kind() == std::io::ErrorKind::NotFound => Ok(()),
         other => other.doing("clear", path),
     }

@@ -5,18 +5,18 @@ use std::path::{Path, PathBuf};
 use super::entries::{aside_path, moves_for_everything};
 use super::exchange::not_here;
 use super::intent::{Folders, Intent};
-use super::name::Name;
 use super::place::Place;
 use super::put_aside::{self, CONTENT, Contents, Extent, PutAside};
 use super::select::{Moves, SIDECARS, is_sqlite};
 use super::step::{exchange, rename_path, sync_folder};
 use super::{finish, refuse_if_used};
+use crate::aside_name::Name;
 use crate::capture::pin::sidecar;
 use crate::capture::walk::Root;
 use crate::error::{Error, IoContext, Result};
 use crate::guard::Guard;
+use crate::manifest::RelPath;
 use crate::vault::Vault;
-use crate::vault::manifest::RelPath;
 
 /// What an undo did.
 #[derive(Debug, Clone, PartialEq, Eq)]

@@ -10,8 +10,8 @@ use crate::capture::freeze::{self, Cgroups};
 use crate::capture::plan::{Base, Blob};
 use crate::capture::{Captured, Limits, Manner, tree};
 use crate::error::{Error, Result};
+use crate::staging::Staging;
 use crate::vault::layout::Vault;
-use crate::vault::lock::Staging;
 use crate::vault::name::SnapshotName;
 
 /// For how long containers may stand still.
@@ -38,7 +38,7 @@ pub fn take_together(
     for (_, taking) in &mut takings {
         early.push(taking.early()?);
     }
-    let frozen = freeze::freeze(&cgroups.find()?, vault)?;
+    let frozen = freeze::freeze(&cgroups.find()?, &vault.staging_folder())?;
     let until = frozen.since() + BUDGET;
     let mut captured = Vec::new();
     let mut failed = None;
@@ -88,7 +88,10 @@ impl Taking<'_> {
         let began_ns = i64::try_from(Timestamp::now().as_nanosecond()).unwrap_or(i64::MIN);
         let plan = self.plan();
         let dropped = self.make_room(&plan)?;
-        let staging = Staging::new(self.vault, &format!("together-{}", self.request.guard.name))?;
+        let staging = Staging::new(
+            &self.vault.staging_folder(),
+            &format!("together-{}", self.request.guard.name),
+        )?;
         let data = staging.path().join("early");
         let manner = Manner {
             patience: self.request.patience,
@@ -117,7 +120,7 @@ impl Taking<'_> {
             .longest_path_bytes(&self.name, &self.request.guard.name);
         self.walk = walk(&self.root, &self.exclude, longest);
         let staged = early.staging.path().join("snapshot");
-        Vault::make_folder(&staged)?;
+        crate::folder::make(&staged)?;
         let plan = self.plan_by(&self.walk.found, Some(&early.base));
         let limits = Limits {
             until: Some(self.request.until.map_or(until, |u| u.min(until))),

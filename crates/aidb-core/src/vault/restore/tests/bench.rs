@@ -9,8 +9,8 @@ use rustix::fs::{CWD, FileType, fgetxattr};
 use crate::capture::walk::{Exclude, Root};
 use crate::hex::to_hex;
 use crate::look::sqlite::Examiner;
+use crate::manifest::{Entry, FORMAT, How, Kind, Manifest, Pairing, Source, Summary, Xattr};
 use crate::memory::Memory;
-use crate::vault::manifest::{Entry, FORMAT, How, Kind, Manifest, Pairing, Source, Summary, Xattr};
 use crate::vault::restore::*;
 use crate::vault::{SnapshotName, prove};
 
@@ -180,7 +180,7 @@ pub fn take(vault: &Vault, guard: &Guard, sequence: u64) -> Snapshot {
             new_bytes: 0,
             blocked_ms: 0,
             frozen_ms: 0,
-            numbering: crate::vault::manifest::Numbering::Host,
+            numbering: crate::manifest::Numbering::Host,
             took_ms: 0,
             imported: false,
             tool_version: "0".into(),

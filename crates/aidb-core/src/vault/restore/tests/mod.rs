@@ -14,7 +14,7 @@ use std::process::Command;
 
 use rustix::fs::{CWD, XattrFlags, fgetxattr, fsetxattr};
 
-use crate::vault::manifest::{Entry, Kind};
+use crate::manifest::{Entry, Kind};
 use crate::vault::restore::put_aside::Extent;
 use crate::vault::restore::*;
 
