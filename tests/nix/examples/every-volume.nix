@@ -1,4 +1,4 @@
-# Volumes in all the ways in which they can be written, and variables that move the data.
+# Volumes in all the ways in which they can be written, and variables that move the data, or its database alone.
 {
   services.podman = {
     enable = true;
@@ -35,6 +35,15 @@
         image = "docker.io/ollama/ollama";
         volumes = [ "/srv/models:/models" ];
         environment.OLLAMA_MODELS = "/models";
+      };
+      database = {
+        image = "ghcr.io/open-webui/open-webui:v0.6.38";
+        volumes = [ "/srv/database:/app/backend/data" "/fast/database:/database" ];
+        environment.DATABASE_URL = "sqlite:////database/webui.db";
+      };
+      models = {
+        image = "docker.io/ollama/ollama";
+        volumes = [ "/big/models:/root/.ollama/models" ];
       };
       elsewhere = {
         image = "ghcr.io/open-webui/open-webui:v0.6.38";
