@@ -5,7 +5,8 @@
 use std::collections::BTreeSet;
 
 use aidb_core::guard::Guard;
-use aidb_core::ledger::{Ending, Left, Run};
+use aidb_core::incarnation::Ending;
+use aidb_core::ledger::{Left, Run};
 use aidb_core::monitor::watch::{PATIENCE, boot, note_running};
 use aidb_core::podman::Podman;
 use aidb_core::stack::Stack;

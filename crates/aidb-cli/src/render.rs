@@ -1,7 +1,8 @@
 //! Reports as people and programs read them.
 
 use aidb_core::judge::{Finding, Severity, Step, Verdict};
-use aidb_core::report::{Checked, GuardReport, StoreReport};
+use aidb_core::look::observation::Checked;
+use aidb_core::report::{GuardReport, StoreReport};
 use serde_json::{Value, json};
 
 use crate::text::{count, plain, size};

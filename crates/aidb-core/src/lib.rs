@@ -20,12 +20,14 @@ pub mod discover;
 pub mod drill;
 pub mod error;
 pub mod filesystem;
+pub mod finding;
 pub mod folder;
 pub mod gate;
 pub mod guard;
 pub mod hash;
 pub mod heal;
 pub mod hex;
+pub mod incarnation;
 pub mod judge;
 pub mod ledger;
 mod lines;
@@ -53,6 +55,7 @@ mod step;
 pub mod systemd;
 pub mod userns;
 pub mod vault;
+mod words;
 
 pub use error::{Error, Result};
 

@@ -16,7 +16,7 @@ use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
 use jiff::Timestamp;
-use serde::{Deserialize, Serialize};
+use serde::Serialize;
 
 pub use self::interrupted::interrupted;
 
@@ -30,6 +30,7 @@ use crate::error::{Error, Result};
 use crate::guard::{Guard, Store, StoreKind};
 use crate::heal;
 use crate::judge::{self, Finding, Occasion, Severity};
+use crate::ledger::Applied;
 use crate::lock::{Lock, Mode};
 use crate::look::Depth;
 use crate::look::fingerprint::Fingerprint;
@@ -51,22 +52,6 @@ pub struct Options {
     pub patience: Duration,
     /// How long one file, or one check, may take.
     pub deadline: Duration,
-}
-
-/// A file that was applied.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Applied {
-    /// The number that its name begins with.
-    pub number: u32,
-    /// Its name.
-    pub name: String,
-    /// BLAKE3 of its content as it was applied.
-    pub blake3: String,
-    /// When.
-    pub applied_at: Timestamp,
-    /// How many events of the guard there were: the clock may be set back, and their order stays.
-    #[serde(default)]
-    pub after: Option<usize>,
 }
 
 /// What a migration did.

@@ -9,7 +9,8 @@ pub mod older;
 use std::path::PathBuf;
 
 use crate::guard::Guard;
-use crate::ledger::{Ending, Ledger};
+use crate::incarnation::Ending;
+use crate::ledger::Ledger;
 use crate::manifest::Pairing;
 use crate::podman::Storage;
 use crate::settings::Environment;

@@ -4,8 +4,9 @@ use std::path::PathBuf;
 
 use serde::{Deserialize, Serialize};
 
+use crate::finding::{Finding, Verdict};
 use crate::guard::StoreKind;
-use crate::judge::{Finding, Verdict};
+use crate::look::observation::Checked;
 
 /// The answer about one guard.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -63,20 +64,4 @@ pub struct StoreReport {
     pub journal: Option<String>,
     /// How far it was checked.
     pub checked: Checked,
-}
-
-/// How far a store was checked.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
-#[serde(rename_all = "lowercase")]
-pub enum Checked {
-    /// Not at all: it is not there, or could not be looked at.
-    Nothing,
-    /// Names, sizes, headers, the log's checksums, the schema.
-    Bytes,
-    /// And the structure, without indexes against tables.
-    Quick,
-    /// And everything that SQLite can check.
-    Full,
-    /// Unchanged since it was last checked in full.
-    Standing,
 }

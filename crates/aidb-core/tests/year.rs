@@ -15,10 +15,11 @@ use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
 use aidb_core::guard::Guard;
+use aidb_core::incarnation::Incarnation;
 use aidb_core::judge::container::{Facts, Presence};
 use aidb_core::judge::snapshots::Kept;
 use aidb_core::judge::{self, Finding, Occasion, Severity, Verdict};
-use aidb_core::ledger::{Incarnation, Ledger, Left, Run, Running};
+use aidb_core::ledger::{Ledger, Left, Run, Running};
 use aidb_core::look::container::MountProof;
 use aidb_core::look::sqlite::Examiner;
 use aidb_core::look::unit::UnitState;

@@ -4,9 +4,10 @@ use aidb_cli::{Common, Ui};
 use aidb_core::guard::Guard;
 use aidb_core::judge::Verdict;
 use aidb_core::judge::container::unit_failed;
+use aidb_core::ledger::Alert;
 use aidb_core::look::unit::{self, UnitState};
 use aidb_core::monitor::watch::{PATIENCE, as_one_news};
-use aidb_core::monitor::{Alert, Watch, Watched, alert as alerts};
+use aidb_core::monitor::{Watch, Watched, alert as alerts};
 use aidb_core::report::GuardReport;
 use aidb_core::stack::Stack;
 

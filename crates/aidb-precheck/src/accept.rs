@@ -8,7 +8,7 @@ use aidb_core::check::{How, look};
 use aidb_core::judge::{self, FindingId, Occasion, Severity, Verdict};
 use aidb_core::look::Depth;
 use aidb_core::look::observation::{Database, Place};
-use aidb_core::memory::Seen;
+use aidb_core::look::seen::Seen;
 use aidb_core::stack::Stack;
 use jiff::Timestamp;
 

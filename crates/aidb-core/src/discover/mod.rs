@@ -18,8 +18,8 @@ use std::path::PathBuf;
 use serde::{Deserialize, Serialize};
 
 use crate::catalog::Catalog;
+use crate::finding::FindingId;
 use crate::guard::Guard;
-use crate::judge::FindingId;
 use crate::settings::overlap::{Overlap, overlaps};
 use crate::settings::{Environment, NotGuarded};
 

@@ -1,7 +1,7 @@
 //! Does it hold together in its application's own terms?
 
-use super::finding::{Finding, FindingId, Severity, Step};
 use super::{Case, Occasion};
+use crate::finding::{Finding, FindingId, Severity, Step};
 use crate::guard::StoreKind;
 use crate::look::application::{Application, MODELS, Terms};
 use crate::look::chroma::Chroma;

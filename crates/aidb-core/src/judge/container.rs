@@ -7,7 +7,7 @@ use jiff::{SignedDuration, Timestamp};
 
 use super::{Finding, FindingId, Severity, Step};
 use crate::guard::Guard;
-use crate::ledger::{Ending, Incarnation};
+use crate::incarnation::{Ending, Incarnation};
 use crate::look::container::{Layer, MountProof};
 use crate::look::unit::UnitState;
 

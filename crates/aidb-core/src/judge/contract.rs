@@ -1,8 +1,8 @@
 //! Does it show what a healthy store of this application must show?
 
-use super::finding::{Finding, FindingId, Severity};
 use super::{Case, Occasion};
 use crate::catalog::matches_wildcard;
+use crate::finding::{Finding, FindingId, Severity};
 use crate::guard::Contract;
 use crate::look::observation::Database;
 

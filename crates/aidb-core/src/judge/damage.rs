@@ -1,8 +1,8 @@
 //! Can it be read as what it is?
 
-use super::finding::{Finding, FindingId, Severity};
 use super::presence::{file_name, told_log};
 use super::{Case, Occasion};
+use crate::finding::{Finding, FindingId, Severity};
 use crate::guard::{Damaged, Guard};
 use crate::look::observation::{Database, Form, Opened};
 

@@ -1,10 +1,11 @@
 //! Is it still the data that was known before, and as much of it?
 
-use super::finding::{Finding, FindingId, Severity, Step};
 use super::{Case, Occasion};
+use crate::finding::{Finding, FindingId, Severity, Step};
 use crate::look::content::LIVE;
 use crate::look::observation::Database;
-use crate::memory::{Baseline, Counters};
+use crate::look::seen::Counters;
+use crate::memory::Baseline;
 
 /// Judges rows, identity and content against the baseline.
 pub(super) fn judge(case: &Case, database: &Database, findings: &mut Vec<Finding>) {

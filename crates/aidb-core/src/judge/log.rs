@@ -5,9 +5,10 @@
 
 use super::Case;
 use super::drift::ways_out;
-use super::finding::{Finding, FindingId, Severity};
+use crate::finding::{Finding, FindingId, Severity};
 use crate::look::observation::Database;
-use crate::memory::{Baseline, LogMark};
+use crate::look::seen::LogMark;
+use crate::memory::Baseline;
 
 /// Judges the log against the baseline. Returns whether it is gone, and with it what the main file never had.
 pub(super) fn judge(

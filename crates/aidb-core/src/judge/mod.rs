@@ -5,14 +5,11 @@ pub mod container;
 pub mod contract;
 pub mod damage;
 pub mod drift;
-pub mod finding;
 mod log;
 pub mod presence;
 pub mod snapshots;
-pub mod verdict;
 
-pub use finding::{Finding, FindingId, Severity, Step};
-pub use verdict::Verdict;
+pub use crate::finding::{Finding, FindingId, Severity, Step, Verdict};
 
 use crate::guard::{Guard, Reaction, Store};
 use crate::look::observation::{GuardObservation, Place, StoreObservation};

@@ -1,7 +1,7 @@
 //! Is it there at all, and is it what it should be: a file, a folder, a database that was ever initialised?
 
-use super::finding::{Finding, FindingId, Severity, Step};
 use super::{Case, Occasion, allow, bring_rescue_back, former_path, former_told};
+use crate::finding::{Finding, FindingId, Severity, Step};
 use crate::guard::{Guard, StoreKind, Uninitialised};
 use crate::look::observation::{Form, GuardObservation, Place};
 use crate::memory::Memory;

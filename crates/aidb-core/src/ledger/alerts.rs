@@ -1,10 +1,12 @@
 //! Alerts: what was found, and whether anybody was told.
 
+use jiff::Timestamp;
 use rusqlite::params;
+use serde::{Deserialize, Serialize};
 
 use super::Ledger;
 use crate::error::Result;
-use crate::monitor::alert::Alert;
+use crate::finding::{Finding, Severity};
 
 pub(super) const TABLE: &str = "
     create table if not exists alert (
@@ -15,6 +17,37 @@ pub(super) const TABLE: &str = "
 
 /// How many alerts of one guard are kept.
 const KEPT: i64 = 300;
+
+/// A finding over time.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Alert {
+    /// Its row in the ledger, once it has one.
+    #[serde(skip)]
+    pub id: Option<i64>,
+    /// The guard, or the unit that no guard has.
+    pub guard: String,
+    /// As it was last seen.
+    pub finding: Finding,
+    /// When it was first seen.
+    pub opened_at: Timestamp,
+    /// When it was last seen.
+    pub seen_at: Timestamp,
+    /// When it was first gone.
+    pub closed_at: Option<Timestamp>,
+    /// In how many looks it was seen.
+    pub looks: u32,
+    /// When it was told.
+    pub told_at: Option<Timestamp>,
+    /// How bad it was when it was told.
+    pub told_severity: Option<Severity>,
+    /// When its end was told.
+    pub end_told_at: Option<Timestamp>,
+    /// How often telling it failed since.
+    #[serde(default)]
+    pub tries: u32,
+    /// The same was told then and has come back since: until the quiet time from then on is over, it waits.
+    pub quiet_since: Option<Timestamp>,
+}
 
 impl Ledger {
     /// Returns a guard's alerts, oldest first. One that cannot be read is left out: what it was about is found again.

@@ -7,7 +7,8 @@ use serde::de::DeserializeOwned;
 
 use super::Ledger;
 use crate::error::Result;
-use crate::memory::{Baseline, Seen, Standing};
+use crate::look::seen::{Seen, Standing};
+use crate::memory::Baseline;
 
 impl Ledger {
     /// Returns what is known of a store from before.

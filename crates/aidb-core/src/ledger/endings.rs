@@ -1,49 +1,6 @@
 //! How a container's run ended, as far as its hooks know.
 
-use serde::Serialize;
-
-/// Why a run ended, as far as the hooks know.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize)]
-#[serde(rename_all = "kebab-case")]
-pub enum Ending {
-    /// It was stopped, or ended by itself without a failure.
-    Stopped,
-    /// It failed: a status that is none of an orderly end.
-    Failed,
-    /// The start was held, or failed before the application ran.
-    NeverRan,
-    /// The system went down without a stop: a power cut, or a kill of the user manager.
-    PowerCut,
-    /// Another run took its place, and no hook saw this one end.
-    Unseen,
-}
-
-impl Ending {
-    /// Every ending, with its word.
-    const WORDS: [(Self, &'static str); 5] = [
-        (Self::Stopped, "stopped"),
-        (Self::Failed, "failed"),
-        (Self::NeverRan, "never-ran"),
-        (Self::PowerCut, "power-cut"),
-        (Self::Unseen, "unseen"),
-    ];
-
-    /// Returns the ending as the ledger and programs know it.
-    #[must_use]
-    pub fn as_str(self) -> &'static str {
-        Self::WORDS
-            .iter()
-            .find(|(ending, _)| *ending == self)
-            .map_or("unseen", |(_, word)| word)
-    }
-
-    pub(super) fn parse(word: &str) -> Option<Self> {
-        Self::WORDS
-            .iter()
-            .find(|(_, w)| *w == word)
-            .map(|(ending, _)| *ending)
-    }
-}
+use crate::incarnation::Ending;
 
 /// What systemd tells a stop hook in its environment (systemd.exec(5)).
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -95,7 +52,7 @@ pub(super) mod tests {
     /// What hooks were seen to be told (facts of systemd 257 with Podman's quadlets).
     #[test]
     fn the_ending_is_read_from_what_systemd_tells() {
-        use Ending::{Failed, NeverRan, Stopped};
+        use super::Ending::{Failed, NeverRan, Stopped};
         for (result, status, before, ending) in [
             // The container is up, and systemd stops it; then it is at rest, whatever status it left.
             ("success", None, None, Stopped),

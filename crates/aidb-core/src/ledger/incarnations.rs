@@ -6,11 +6,12 @@ use std::path::PathBuf;
 
 use jiff::Timestamp;
 use rusqlite::{Row, params};
-use serde::Serialize;
 
 use super::Ledger;
-use super::endings::{Ending, Left};
+use super::endings::Left;
 use crate::error::Result;
+use crate::incarnation::Ending;
+use crate::incarnation::Incarnation;
 
 pub(super) const TABLE: &str = "
     create table if not exists incarnation (
@@ -23,56 +24,6 @@ pub(super) const TABLE: &str = "
 
 /// How many runs of one container are kept.
 const KEPT: i64 = 1000;
-
-/// One run of a container.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
-pub struct Incarnation {
-    /// Rises with each run, whatever the clock says.
-    pub id: i64,
-    /// The container's name.
-    pub container: String,
-    /// The systemd invocation that announced it, if one did.
-    pub invocation: Option<String>,
-    /// The system's boot.
-    pub boot: String,
-    /// When the hook before the start ran, if it did.
-    pub announced_at: Option<Timestamp>,
-    /// Podman's id, once it was seen.
-    pub container_id: Option<String>,
-    /// The image as the container names it.
-    pub image: Option<String>,
-    /// The image's digest.
-    pub image_digest: Option<String>,
-    /// The folder of the container's own layer on the host: after a power cut nothing else knows it.
-    pub layer: Option<PathBuf>,
-    /// When it started, as Podman says.
-    pub started_at: Option<Timestamp>,
-    /// When it was last heard of.
-    pub seen_at: Timestamp,
-    /// When it ended, as far as it is known.
-    pub ended_at: Option<Timestamp>,
-    /// Why it ended; `None` while it runs.
-    pub ending: Option<Ending>,
-    /// The status that the application left, if it left one.
-    pub exit_status: Option<i32>,
-}
-
-impl Incarnation {
-    /// Returns when it began, by the best that is known.
-    #[must_use]
-    pub fn began_at(&self) -> Timestamp {
-        self.started_at
-            .or(self.announced_at)
-            .unwrap_or(self.seen_at)
-    }
-
-    /// Returns whether this was a container's run by more than a hook's word: Podman showed it, or systemd started it.
-    /// A check by hand announces a start too, also where there is no Podman.
-    #[must_use]
-    pub fn is_attested(&self) -> bool {
-        self.container_id.is_some() || self.invocation.is_some()
-    }
-}
 
 /// The run of systemd's unit in which a hook was called.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]

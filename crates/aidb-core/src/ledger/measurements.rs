@@ -8,7 +8,7 @@ use serde::Serialize;
 
 use super::Ledger;
 use crate::error::Result;
-use crate::judge::Verdict;
+use crate::finding::Verdict;
 
 pub(super) const TABLE: &str = "
     create table if not exists measurement (

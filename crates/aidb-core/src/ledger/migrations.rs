@@ -2,10 +2,26 @@
 
 use jiff::Timestamp;
 use rusqlite::params;
+use serde::{Deserialize, Serialize};
 
 use super::Ledger;
 use crate::error::Result;
-use crate::migrate::Applied;
+
+/// A migration file that was applied.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Applied {
+    /// The number that its name begins with.
+    pub number: u32,
+    /// Its name.
+    pub name: String,
+    /// BLAKE3 of its content as it was applied.
+    pub blake3: String,
+    /// When.
+    pub applied_at: Timestamp,
+    /// How many events of the guard there were: the clock may be set back, and their order stays.
+    #[serde(default)]
+    pub after: Option<usize>,
+}
 
 impl Ledger {
     /// Returns the migration files that were applied to a store, by rising number.

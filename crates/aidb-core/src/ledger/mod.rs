@@ -24,10 +24,12 @@ use jiff::Timestamp;
 use rusqlite::config::DbConfig;
 use rusqlite::{Connection, ErrorCode, Params, Row, Transaction, TransactionBehavior};
 
-pub use endings::{Ending, Left};
+pub use alerts::Alert;
+pub use endings::Left;
 pub use events::Event;
-pub use incarnations::{Incarnation, Run, Running, Sighting};
+pub use incarnations::{Run, Running, Sighting};
 pub use measurements::Measurement;
+pub use migrations::Applied;
 
 use crate::error::{Error, IoContext, Result};
 use crate::guard::Guard;
@@ -361,8 +363,8 @@ fn move_aside(path: &Path) -> Result<PathBuf> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::judge::FindingId;
-    use crate::memory::Seen;
+    use crate::finding::FindingId;
+    use crate::look::seen::Seen;
 
     fn seen(chats: u64) -> Seen {
         Seen {

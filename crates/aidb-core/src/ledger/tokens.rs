@@ -5,7 +5,7 @@ use rusqlite::params;
 
 use super::Ledger;
 use crate::error::Result;
-use crate::judge::FindingId;
+use crate::finding::FindingId;
 
 impl Ledger {
     /// Gives a one-shot permission to proceed past a held finding.

@@ -9,7 +9,7 @@ use super::tour::{Ended, Several, Tour};
 use super::uploads::{self, Uploads};
 use crate::capture::Root;
 use crate::guard::{Guard, Store, StoreKind};
-use crate::memory::Seen;
+use crate::look::seen::Seen;
 
 /// What was found.
 #[derive(Debug, Clone, PartialEq, Eq)]

@@ -13,6 +13,7 @@ mod private;
 pub mod qdrant;
 pub mod scan;
 pub mod scratch;
+pub mod seen;
 pub mod sqlite;
 mod super_journal;
 pub mod tour;

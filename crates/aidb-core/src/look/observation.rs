@@ -8,8 +8,23 @@ use serde::{Deserialize, Serialize};
 use super::application::Application;
 use super::sqlite::values::ByTable;
 use crate::look::fingerprint::{Fingerprint, FolderMark};
-use crate::memory::Counters;
-use crate::report::Checked;
+use crate::look::seen::Counters;
+
+/// How far a store was checked.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Checked {
+    /// Not at all: it is not there, or could not be looked at.
+    Nothing,
+    /// Names, sizes, headers, the log's checksums, the schema.
+    Bytes,
+    /// And the structure, without indexes against tables.
+    Quick,
+    /// And everything that SQLite can check.
+    Full,
+    /// Unchanged since it was last checked in full.
+    Standing,
+}
 
 /// What was found in one guard's data folder.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -193,7 +208,7 @@ pub struct Opened {
 impl StoreObservation {
     /// Returns what is worth remembering of a healthy look that went deep enough.
     #[must_use]
-    pub fn seen(&self) -> Option<crate::memory::Seen> {
+    pub fn seen(&self) -> Option<crate::look::seen::Seen> {
         match &self.database {
             Some(database) => database.opened.as_ref().map(|_| database.seen()),
             None => self.application.as_ref()?.seen(),
@@ -229,16 +244,16 @@ impl Database {
 
     /// Returns what is worth remembering of a healthy look.
     #[must_use]
-    pub fn seen(&self) -> crate::memory::Seen {
+    pub fn seen(&self) -> crate::look::seen::Seen {
         let opened = self.opened.clone().unwrap_or_default();
         let quiet = !self.is_wal && self.log.committed_frames == 0 && !self.journal.is_hot;
         let content = self.blake3.clone().filter(|_| quiet);
-        crate::memory::Seen {
+        crate::look::seen::Seen {
             rows: opened.rows,
             revision: opened.revision,
             identity: opened.identity,
             size_bytes: self.size_bytes,
-            log: (self.log.committed_frames > 0).then_some(crate::memory::LogMark {
+            log: (self.log.committed_frames > 0).then_some(crate::look::seen::LogMark {
                 salts: self.log.salts,
                 committed_frames: self.log.committed_frames,
                 waits: Some(self.log.waits),
@@ -248,7 +263,7 @@ impl Database {
             written_ns: self.written_ns,
             main_blake3: self.main_blake3.clone(),
             unsafe_schema: self.unsafe_schema.clone(),
-            content: content.map(|blake3| crate::memory::Content {
+            content: content.map(|blake3| crate::look::seen::Content {
                 change_counter: self.change_counter,
                 schema_cookie: Some(self.schema_cookie),
                 blake3,

@@ -26,8 +26,8 @@ use crate::capture::Root;
 use crate::capture::pin::{COMPANIONS, sidecar};
 use crate::error::told;
 use crate::guard::{Guard, Store, StoreKind};
-use crate::memory::Standing;
-use crate::report::Checked;
+use crate::look::observation::Checked;
+use crate::look::seen::Standing;
 
 /// From this size on a kept main file is folded first and hashed while SQLite checks it; below that one more process
 /// costs more than reading it twice.

@@ -2,8 +2,9 @@
 
 use std::path::Path;
 
-use super::{Applied, shown};
+use super::shown;
 use crate::error::{Error, IoContext, Result};
+use crate::ledger::Applied;
 use crate::look::sqlite::sqltext::statement_of;
 
 /// What a file may not do: it is run in a transaction of ours, on one database.

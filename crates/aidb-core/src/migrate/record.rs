@@ -7,9 +7,9 @@ use std::path::{Path, PathBuf};
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
-use super::Applied;
 use crate::error::{Error, IoContext, Result};
 use crate::guard::{Guard, Store};
+use crate::ledger::Applied;
 use crate::ledger::Event;
 use crate::stack::Stack;
 use crate::vault::publish::write_json;

@@ -5,43 +5,13 @@
 use std::time::Duration;
 
 use jiff::{SignedDuration, Timestamp};
-use serde::{Deserialize, Serialize};
+use serde::Serialize;
 
 use crate::judge::{Finding, FindingId, Severity};
+use crate::ledger::Alert;
 
 /// For how long at most the return of a held finding waits.
 const QUIET_OF_A_HOLD: Duration = Duration::from_secs(3600);
-
-/// A finding over time.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-pub struct Alert {
-    /// Its row in the ledger, once it has one.
-    #[serde(skip)]
-    pub id: Option<i64>,
-    /// The guard, or the unit that no guard has.
-    pub guard: String,
-    /// As it was last seen.
-    pub finding: Finding,
-    /// When it was first seen.
-    pub opened_at: Timestamp,
-    /// When it was last seen.
-    pub seen_at: Timestamp,
-    /// When it was first gone.
-    pub closed_at: Option<Timestamp>,
-    /// In how many looks it was seen.
-    pub looks: u32,
-    /// When it was told.
-    pub told_at: Option<Timestamp>,
-    /// How bad it was when it was told.
-    pub told_severity: Option<Severity>,
-    /// When its end was told.
-    pub end_told_at: Option<Timestamp>,
-    /// How often telling it failed since.
-    #[serde(default)]
-    pub tries: u32,
-    /// The same was told then and has come back since: until the quiet time from then on is over, it waits.
-    pub quiet_since: Option<Timestamp>,
-}
 
 /// What there is to tell about an alert.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]

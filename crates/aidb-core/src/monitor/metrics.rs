@@ -6,9 +6,9 @@ use jiff::{SignedDuration, Timestamp};
 
 use super::picture::{GuardPicture, Picture, Worth};
 use crate::drill;
+use crate::incarnation::{Ending, Incarnation};
 use crate::judge::container::Presence;
 use crate::judge::{Severity, Verdict};
-use crate::ledger::{Ending, Incarnation};
 
 /// Runs and failures are counted over this time.
 const WEEK: SignedDuration = SignedDuration::from_hours(7 * 24);

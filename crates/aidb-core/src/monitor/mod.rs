@@ -6,6 +6,6 @@ pub mod picture;
 pub mod tell;
 pub mod watch;
 
-pub use alert::{Alert, News, Topic};
+pub use alert::{News, Topic};
 pub use picture::Picture;
 pub use watch::{Watch, Watched};

@@ -3,12 +3,12 @@
 
 use jiff::Timestamp;
 
-use super::alert::Alert;
 use super::watch::{Watch, Watched};
 use crate::error::Result;
 use crate::error::told;
 use crate::judge::Verdict;
 use crate::judge::snapshots::Kept;
+use crate::ledger::Alert;
 use crate::ledger::{Event, Ledger};
 use crate::settings::NotGuarded;
 use crate::space::{Space, space};

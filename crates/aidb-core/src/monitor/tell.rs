@@ -8,10 +8,11 @@ use std::time::Duration;
 use jiff::Timestamp;
 use serde_json::{Value, json};
 
-use super::alert::{Alert, News};
+use super::alert::News;
 use crate::error::told;
 use crate::error::{Error, Result};
 use crate::judge::Severity;
+use crate::ledger::Alert;
 use crate::ledger::Ledger;
 use crate::program::Program;
 use crate::settings::{self, Settings};

@@ -13,10 +13,11 @@ use crate::check::{How, check};
 use crate::error::told;
 use crate::error::{IoContext as _, Result};
 use crate::guard::Guard;
+use crate::incarnation::Incarnation;
 use crate::judge::container::{Facts, Presence};
 use crate::judge::snapshots::Kept;
 use crate::judge::{self, Finding, FindingId, Occasion, Severity, Verdict};
-use crate::ledger::{Incarnation, Ledger, Measurement, Running, Sighting};
+use crate::ledger::{Ledger, Measurement, Running, Sighting};
 use crate::look::container::{
     Layer, is_named_like_a_database, mount_proof, open_in_layer, without_companions,
 };

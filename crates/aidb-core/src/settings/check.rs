@@ -5,6 +5,8 @@
 
 use serde_json::{Map, Value};
 
+use crate::words::nearest;
+
 /// One problem of a file.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Problem {
@@ -271,22 +273,6 @@ pub fn one_of(names: &[&str]) -> String {
         [one] => format!("`{one}`"),
         several => format!("one of `{}`", several.join("`, `")),
     }
-}
-
-/// Returns the known name that is nearest to one, if any is near enough to be meant.
-#[must_use]
-pub fn nearest<'a>(name: &str, known: impl IntoIterator<Item = &'a str>) -> Option<&'a str> {
-    known
-        .into_iter()
-        .map(|k| {
-            (
-                strsim::jaro_winkler(&name.to_lowercase(), &k.to_lowercase()),
-                k,
-            )
-        })
-        .filter(|(likeness, _)| *likeness >= 0.75)
-        .max_by(|a, b| a.0.total_cmp(&b.0))
-        .map(|(_, k)| k)
 }
 
 fn unknown_key(key: &str, known: &[&str]) -> String {

@@ -238,7 +238,7 @@ impl Settings {
                 let all: Vec<&Guard> = self.guards.iter().collect();
                 Err(Error::Usage {
                     what: format!("no guard `{shown}`, expected one of {}", list(&all)),
-                    hint: check::nearest(name, all.iter().map(|g| g.name.as_str()))
+                    hint: crate::words::nearest(name, all.iter().map(|g| g.name.as_str()))
                         .map(|near| format!("did you mean `{near}`?")),
                 })
             }

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use serde_json::Value;
 
-use super::check::{Problem, below, nearest, one_of};
+use super::check::{Problem, below, one_of};
 use super::file::{AlertFile, GuardFile, KeepFile, NotGuardedFile, PolicyFile, StackFile};
 use super::overlap::{Overlap, overlaps};
 use super::paths::{absolute, exclude_pattern, exclude_set, excluded};
@@ -14,6 +14,7 @@ use super::store_file::{StoreFile, inside};
 use super::{Environment, Keep, NotGuarded, Settings, Source, Ways};
 use crate::catalog::{Catalog, Variables, container_path, overlay_stores};
 use crate::guard::{Guard, Policy, Store};
+use crate::words::nearest;
 
 /// Returns the checked settings of a file, or all of its problems.
 pub(super) fn resolve(

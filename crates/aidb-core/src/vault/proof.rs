@@ -4,7 +4,7 @@ use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
 use crate::judge::Finding;
-use crate::memory::Seen;
+use crate::look::seen::Seen;
 
 /// The outcome of opening and checking a snapshot. It is the content of `proof.json` if the contract was met,
 /// and of `refused.json` if it was not.

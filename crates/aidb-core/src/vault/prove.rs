@@ -22,13 +22,14 @@ use crate::judge::{self, Finding, FindingId, Occasion, Severity};
 use crate::lock::{Lock, Mode};
 use crate::look::application::Terms;
 use crate::look::content::{self, hash};
+use crate::look::observation::Checked;
 use crate::look::observation::{GuardObservation, Place};
 use crate::look::ollama::Hashed;
 use crate::look::scan::{self, Way, Where, companions};
+use crate::look::seen::Seen;
 use crate::look::{Depth, sqlite::Examiner};
 use crate::manifest::{FORMAT, How, Kind, Manifest};
-use crate::memory::{Memory, Seen};
-use crate::report::Checked;
+use crate::memory::Memory;
 
 /// What proving needs beside the snapshot.
 #[derive(Debug, Clone, Copy)]

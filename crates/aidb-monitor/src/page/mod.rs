@@ -10,9 +10,9 @@ use std::fmt::Write as _;
 
 use aidb_cli::text::{ago, count, size, took, when};
 use aidb_core::drill;
+use aidb_core::incarnation::{Ending, Incarnation};
 use aidb_core::judge::container::Presence;
 use aidb_core::judge::{Finding, FindingId, Severity, Verdict};
-use aidb_core::ledger::{Ending, Incarnation};
 use aidb_core::monitor::picture::GuardPicture;
 use aidb_core::monitor::{Picture, metrics};
 use aidb_core::report::StoreReport;

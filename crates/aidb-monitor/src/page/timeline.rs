@@ -3,8 +3,8 @@
 use std::fmt::Write as _;
 
 use aidb_cli::text::{plain, when};
+use aidb_core::incarnation::Ending;
 use aidb_core::judge::Severity;
-use aidb_core::ledger::Ending;
 use aidb_core::monitor::picture::{GuardPicture, Worth};
 use jiff::{SignedDuration, Timestamp};
 
@@ -32,7 +32,7 @@ impl Span {
                 .watched
                 .runs
                 .iter()
-                .map(aidb_core::ledger::Incarnation::began_at);
+                .map(aidb_core::incarnation::Incarnation::began_at);
             let looks = g.watched.measurements.iter().map(|m| m.at);
             snapshots.chain(runs).chain(looks)
         });

@@ -7,7 +7,7 @@ use std::path::Path;
 use super::{Facts, Files, Fits, JournalState, MainFile, Problem, ReadAt, WalState};
 use crate::capture::pin::sidecar;
 use crate::look::observation::{Database, Form, Journal, Log};
-use crate::memory::Counters;
+use crate::look::seen::Counters;
 
 /// Reads a private copy and its companions.
 pub fn read(path: &Path) -> io::Result<Database> {

@@ -5,7 +5,7 @@ use rusqlite::Connection;
 
 use super::super::Fits;
 use super::{Bench, by_sqlite, by_us};
-use crate::memory::Counters;
+use crate::look::seen::Counters;
 
 const STEPS: &[&str] = &[
     "INSERT INTO a(b) SELECT zeroblob(3000) FROM (SELECT 1 UNION SELECT 2 UNION SELECT 3)",

@@ -1,11 +1,14 @@
 //! Findings: judged facts with stable ids. The list is closed: ids are added, never renamed.
 
+mod verdict;
+
 use std::path::PathBuf;
 
 use serde::{Deserialize, Serialize};
 
-use super::verdict::Verdict;
-use crate::settings::check::nearest;
+use crate::words::nearest;
+
+pub use verdict::Verdict;
 
 /// One judged fact.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
