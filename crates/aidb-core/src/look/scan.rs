@@ -5,7 +5,6 @@
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
-use std::thread;
 use std::time::{Instant, SystemTime};
 
 use jiff::{SignedDuration, Timestamp};
@@ -13,25 +12,20 @@ use rustix::fs::FileType;
 use rustix::io::Errno;
 
 use super::application::{self, Application, Terms};
+use super::boot;
 use super::fingerprint::{Fingerprint, FolderMark};
-use super::observation::{Database, Form, GuardObservation, Opened, Place, StoreObservation};
+use super::observation::{Database, GuardObservation, Place, StoreObservation};
 use super::ollama;
 use super::private::{self, Private};
+use super::reading;
 use super::scratch::Scratch;
-use super::sqlite::disk;
-use super::sqlite::{self, Class, Examination, Examiner, Request};
-use super::super_journal;
-use super::{boot, content};
+use super::sqlite::Examiner;
 use crate::capture::Root;
 use crate::capture::pin::{COMPANIONS, sidecar};
 use crate::error::told;
 use crate::guard::{Guard, Store, StoreKind};
 use crate::look::observation::Checked;
 use crate::look::seen::Standing;
-
-/// From this size on a kept main file is folded first and hashed while SQLite checks it; below that one more process
-/// costs more than reading it twice.
-const LONG_BYTES: u64 = 16 << 20;
 
 /// For how long a full look stands.
 const LASTS: SignedDuration = SignedDuration::from_hours(7 * 24);
@@ -304,7 +298,7 @@ fn look(root: &Root, store: &Store, file: &Path, way: &Way, seen: &mut StoreObse
             }
         },
     };
-    match observe(&path, store, way, seen) {
+    match reading::observe(&path, store, way, seen) {
         Ok(database) => {
             seen.database = Some(Database {
                 written_ns,
@@ -313,172 +307,6 @@ fn look(root: &Root, store: &Store, file: &Path, way: &Way, seen: &mut StoreObse
             });
         }
         Err(e) => seen.could_not = Some(format!("the private copy could not be read: {e}")),
-    }
-}
-
-/// Reads a private copy: first by our own reader, then, if that makes sense, by SQLite.
-fn observe(
-    path: &Path,
-    store: &Store,
-    way: &Way,
-    seen: &mut StoreObservation,
-) -> std::io::Result<Database> {
-    let mut found = disk::read(path)?;
-    let quiet = found.log.committed_frames == 0 && !found.journal.is_hot;
-    if found.form != Form::Database || way.depth == Depth::Bytes || found.log.foreign.is_some() {
-        return Ok(found);
-    }
-    if let (true, Some((name, begins_at))) = (found.journal.is_hot, &found.journal.super_journal)
-        && let Err(why) = super_journal::settle(path, name, *begins_at, way.mount)
-    {
-        seen.could_not = Some(why);
-        return Ok(found);
-    }
-    // A copy's page cache is cold: read it once in order before SQLite reads it in no order.
-    let Some(content::MainFile { blake3, live }) = content::main_file(path, quiet, way.deadline)?
-    else {
-        seen.deadline_hit = true;
-        return Ok(found);
-    };
-    // What a rolled back transaction left in free pages is no change of what the database holds.
-    found.blake3 = quiet.then(|| live.unwrap_or_else(|| blake3.clone()));
-    found.main_blake3 = Some(blake3);
-    let folds = !quiet && matches!(way.place, Where::Ours) && found.size_bytes >= LONG_BYTES;
-    let is_folded = folds && fold(path, way);
-    let deadline = way.deadline;
-    let (examined, folded) = thread::scope(|scope| {
-        // What is kept is another file than what was read, and has to be hashed again: while SQLite checks it.
-        let hashing = is_folded.then(|| scope.spawn(|| hash_at_rest(path, deadline)));
-        let left = deadline.saturating_duration_since(Instant::now());
-        let examined = way.examiner.examine(path, &request(store, way), left);
-        (examined, hashing.and_then(|h| h.join().ok().flatten()))
-    });
-    found.folded_blake3 = folded.and_then(|(then, hash)| (at_rest(path)? == then).then_some(hash));
-    let examination = match examined {
-        Ok(examination) => examination,
-        Err(sqlite::ExamineError::Deadline { .. }) => {
-            seen.deadline_hit = true;
-            return Ok(found);
-        }
-        Err(e) => {
-            seen.could_not = Some(e.to_string());
-            return Ok(found);
-        }
-    };
-    seen.deadline_hit = examination.deadline_hit;
-    match examination.checked {
-        sqlite::Depth::Full => seen.checked = Checked::Full,
-        sqlite::Depth::Quick => seen.checked = Checked::Quick,
-        sqlite::Depth::Bytes => {}
-    }
-    seen.could_not = not_found_out(&examination);
-    if seen.could_not.is_none()
-        && !examination.deadline_hit
-        && examination.opened == sqlite::Opened::Yes
-    {
-        let names = examination.tables.keys().chain(&examination.virtual_tables);
-        found.tables = Some(names.cloned().collect());
-    }
-    found.opened = Some(opened(examination));
-    Ok(found)
-}
-
-/// What tells that nothing wrote to a file: inode, size, time of the last write.
-type AtRest = (u64, u64, i64, i64);
-
-/// Returns it for a main file beside which nothing waits.
-fn at_rest(main: &Path) -> Option<AtRest> {
-    use std::os::unix::fs::MetadataExt as _;
-    let waits = companions(main)
-        .iter()
-        .any(|c| std::fs::metadata(c).is_ok_and(|m| m.len() > 0));
-    let m = std::fs::metadata(main).ok().filter(|_| !waits)?;
-    Some((m.ino(), m.len(), m.mtime(), m.mtime_nsec()))
-}
-
-fn hash_at_rest(main: &Path, deadline: Instant) -> Option<(AtRest, String)> {
-    let before = at_rest(main)?;
-    let hashed = content::main_file(main, false, deadline).ok().flatten()?;
-    Some((before, hashed.blake3))
-}
-
-/// Has the log of a kept copy folded into it, and returns whether nothing waits beside it any more. What stands against
-/// that, the examination meets again and says.
-fn fold(main: &Path, way: &Way) -> bool {
-    let request = Request {
-        depth: sqlite::Depth::Bytes,
-        fold: true,
-        foreign_keys: false,
-        count_rows: false,
-        revision: None,
-        identity: None,
-        wanted: Vec::new(),
-    };
-    let left = way.deadline.saturating_duration_since(Instant::now());
-    way.examiner.examine(main, &request, left).is_ok() && at_rest(main).is_some()
-}
-
-/// Returns why a part of the examination could not be made. What only the application knows (a function, a collation,
-/// a module) is no such reason: the rest was checked.
-fn not_found_out(examination: &Examination) -> Option<String> {
-    match &examination.opened {
-        sqlite::Opened::CouldNot { message } => Some(message.clone()),
-        _ if examination.checked == sqlite::Depth::Bytes
-            && !examination.deadline_hit
-            && !examination.is_damaged() =>
-        {
-            let why = examination.problems().find(|p| p.class == Class::CouldNot);
-            why.map(|p| p.message.clone())
-        }
-        _ => None,
-    }
-}
-
-fn request(store: &Store, way: &Way) -> Request {
-    let contract = &store.contract;
-    Request {
-        depth: if way.depth >= Depth::Full {
-            sqlite::Depth::Full
-        } else {
-            sqlite::Depth::Quick
-        },
-        fold: matches!(way.place, Where::Ours),
-        foreign_keys: contract.foreign_keys,
-        count_rows: true,
-        revision: contract.revision.clone(),
-        identity: contract.identity.clone(),
-        wanted: application::wanted(store),
-    }
-}
-
-fn opened(examination: Examination) -> Opened {
-    let refused = match &examination.opened {
-        sqlite::Opened::Damaged { message } => Some(message.clone()),
-        sqlite::Opened::Yes | sqlite::Opened::CouldNot { .. } => None,
-    };
-    let of = |class| {
-        examination
-            .problems()
-            .filter(|p| p.class == class)
-            .map(|p| p.message.clone())
-            .collect()
-    };
-    let (damaged, disagrees) = (of(Class::Damaged), of(Class::IndexDisagrees));
-    let foreign_keys = examination.foreign_keys;
-    let first = foreign_keys.first.first().cloned().unwrap_or_default();
-    Opened {
-        refused,
-        damaged,
-        disagrees,
-        foreign_keys: foreign_keys.violations.map(|n| (n, first)),
-        rows: examination
-            .tables
-            .into_iter()
-            .filter_map(|(table, rows)| Some((table, rows?)))
-            .collect(),
-        revision: examination.revision,
-        identity: examination.identity,
-        values: examination.values,
     }
 }
 

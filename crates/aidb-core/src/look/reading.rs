@@ -1,0 +1,243 @@
+//! What a private copy shows: read by our own reader and hashed whole, then examined by SQLite.
+
+use std::io;
+use std::os::unix::fs::MetadataExt as _;
+use std::path::Path;
+use std::thread;
+use std::time::Instant;
+
+use super::observation::{Database, Form, Opened, StoreObservation};
+use super::scan::{Depth, Way, Where, companions};
+use super::sqlite::{self, Class, Examination, ExamineError, Request, disk};
+use super::{application, content, super_journal};
+use crate::capture::pin::sidecar;
+use crate::guard::Store;
+use crate::report::Checked;
+
+/// From this size on a kept main file is folded first and hashed while SQLite checks it; below that one more process
+/// costs more than reading it twice.
+const LONG_BYTES: u64 = 16 << 20;
+
+/// Reads a private copy: first by our own reader, then, if that makes sense, by SQLite.
+pub(super) fn observe(
+    path: &Path,
+    store: &Store,
+    way: &Way,
+    seen: &mut StoreObservation,
+) -> io::Result<Database> {
+    let mut found = disk::read(path)?;
+    let quiet = found.log.committed_frames == 0 && !found.journal.is_hot;
+    if found.form != Form::Database || way.depth == Depth::Bytes || found.log.foreign.is_some() {
+        return Ok(found);
+    }
+    if let (true, Some((name, begins_at))) = (found.journal.is_hot, &found.journal.super_journal)
+        && let Err(why) = super_journal::settle(path, name, *begins_at, way.mount)
+    {
+        seen.could_not = Some(why);
+        return Ok(found);
+    }
+    let deadline = way.deadline;
+    let hash = || content::main_file(path, quiet, deadline);
+    let examine = || {
+        let left = deadline.saturating_duration_since(Instant::now());
+        way.examiner.examine(path, &request(store, way), left)
+    };
+    // A copy's page cache is cold, and SQLite reads it in no order: the hash reads ahead of it, in order.
+    let (hashed, examined) = if is_left_alone(path, is_folded(way)) {
+        let (hashed, examined) = beside(hash, examine);
+        (hashed?, Some(examined))
+    } else {
+        (hash()?, None)
+    };
+    let Some(content::MainFile { blake3, live }) = hashed else {
+        seen.deadline_hit = true;
+        return Ok(found);
+    };
+    // What a rolled back transaction left in free pages is no change of what the database holds.
+    found.blake3 = quiet.then(|| live.unwrap_or_else(|| blake3.clone()));
+    found.main_blake3 = Some(blake3);
+    let examined = examined.unwrap_or_else(|| {
+        let folds = !quiet && is_folded(way) && found.size_bytes >= LONG_BYTES;
+        if !(folds && fold(path, way)) {
+            return examine();
+        }
+        // What is kept is another file than what was read, and has to be hashed again.
+        let (folded, examined) = beside(|| hash_at_rest(path, deadline), examine);
+        let stands = |(then, hash)| (at_rest(path)? == then).then_some(hash);
+        found.folded_blake3 = folded.and_then(stands);
+        examined
+    });
+    let examination = match examined {
+        Ok(examination) => examination,
+        Err(ExamineError::Deadline { .. }) => {
+            seen.deadline_hit = true;
+            return Ok(found);
+        }
+        Err(e) => {
+            seen.could_not = Some(e.to_string());
+            return Ok(found);
+        }
+    };
+    seen.deadline_hit = examination.deadline_hit;
+    match examination.checked {
+        sqlite::Depth::Full => seen.checked = Checked::Full,
+        sqlite::Depth::Quick => seen.checked = Checked::Quick,
+        sqlite::Depth::Bytes => {}
+    }
+    seen.could_not = not_found_out(&examination);
+    if seen.could_not.is_none()
+        && !examination.deadline_hit
+        && examination.opened == sqlite::Opened::Yes
+    {
+        let names = examination.tables.keys().chain(&examination.virtual_tables);
+        found.tables = Some(names.cloned().collect());
+    }
+    found.opened = Some(opened(examination));
+    Ok(found)
+}
+
+/// Returns whether a log is folded into the main file that it belongs to.
+fn is_folded(way: &Way) -> bool {
+    matches!(way.place, Where::Ours)
+}
+
+/// Returns whether SQLite, opening a main file, finds nothing beside it that it would write into it.
+fn is_left_alone(main: &Path, is_folded: bool) -> bool {
+    let waits = |suffix| std::fs::metadata(sidecar(main, suffix)).is_ok_and(|m| m.len() > 0);
+    !(waits("-journal") || is_folded && waits("-wal"))
+}
+
+/// Has a file hashed while SQLite examines it.
+fn beside<H: Send>(
+    hash: impl FnOnce() -> H + Send,
+    examine: impl FnOnce() -> Result<Examination, ExamineError>,
+) -> (H, Result<Examination, ExamineError>) {
+    thread::scope(|scope| {
+        let hashing = scope.spawn(hash);
+        let examined = examine();
+        match hashing.join() {
+            Ok(hashed) => (hashed, examined),
+            Err(panic) => std::panic::resume_unwind(panic),
+        }
+    })
+}
+
+/// What tells that nothing wrote to a file: inode, size, time of the last write.
+type AtRest = (u64, u64, i64, i64);
+
+/// Returns it for a main file beside which nothing waits.
+fn at_rest(main: &Path) -> Option<AtRest> {
+    let waits = companions(main)
+        .iter()
+        .any(|c| std::fs::metadata(c).is_ok_and(|m| m.len() > 0));
+    let m = std::fs::metadata(main).ok().filter(|_| !waits)?;
+    Some((m.ino(), m.len(), m.mtime(), m.mtime_nsec()))
+}
+
+fn hash_at_rest(main: &Path, deadline: Instant) -> Option<(AtRest, String)> {
+    let before = at_rest(main)?;
+    let hashed = content::main_file(main, false, deadline).ok().flatten()?;
+    Some((before, hashed.blake3))
+}
+
+/// Has the log of a kept copy folded into it, and returns whether nothing waits beside it any more. What stands against
+/// that, the examination meets again and says.
+fn fold(main: &Path, way: &Way) -> bool {
+    let request = Request {
+        depth: sqlite::Depth::Bytes,
+        fold: true,
+        foreign_keys: false,
+        count_rows: false,
+        revision: None,
+        identity: None,
+        wanted: Vec::new(),
+    };
+    let left = way.deadline.saturating_duration_since(Instant::now());
+    way.examiner.examine(main, &request, left).is_ok() && at_rest(main).is_some()
+}
+
+/// Returns why a part of the examination could not be made. What only the application knows (a function, a collation,
+/// a module) is no such reason: the rest was checked.
+fn not_found_out(examination: &Examination) -> Option<String> {
+    match &examination.opened {
+        sqlite::Opened::CouldNot { message } => Some(message.clone()),
+        _ if examination.checked == sqlite::Depth::Bytes
+            && !examination.deadline_hit
+            && !examination.is_damaged() =>
+        {
+            let why = examination.problems().find(|p| p.class == Class::CouldNot);
+            why.map(|p| p.message.clone())
+        }
+        _ => None,
+    }
+}
+
+fn request(store: &Store, way: &Way) -> Request {
+    let contract = &store.contract;
+    Request {
+        depth: if way.depth >= Depth::Full {
+            sqlite::Depth::Full
+        } else {
+            sqlite::Depth::Quick
+        },
+        fold: is_folded(way),
+        foreign_keys: contract.foreign_keys,
+        count_rows: true,
+        revision: contract.revision.clone(),
+        identity: contract.identity.clone(),
+        wanted: application::wanted(store),
+    }
+}
+
+fn opened(examination: Examination) -> Opened {
+    let refused = match &examination.opened {
+        sqlite::Opened::Damaged { message } => Some(message.clone()),
+        sqlite::Opened::Yes | sqlite::Opened::CouldNot { .. } => None,
+    };
+    let of = |class| {
+        examination
+            .problems()
+            .filter(|p| p.class == class)
+            .map(|p| p.message.clone())
+            .collect()
+    };
+    let (damaged, disagrees) = (of(Class::Damaged), of(Class::IndexDisagrees));
+    let foreign_keys = examination.foreign_keys;
+    let first = foreign_keys.first.first().cloned().unwrap_or_default();
+    Opened {
+        refused,
+        damaged,
+        disagrees,
+        foreign_keys: foreign_keys.violations.map(|n| (n, first)),
+        rows: examination
+            .tables
+            .into_iter()
+            .filter_map(|(table, rows)| Some((table, rows?)))
+            .collect(),
+        revision: examination.revision,
+        identity: examination.identity,
+        values: examination.values,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_main_file_is_hashed_beside_the_examination_if_that_writes_nothing_into_it() {
+        let folder = tempfile::tempdir().unwrap();
+        let main = folder.path().join("a.db");
+        let lay = |suffix, bytes: &str| std::fs::write(sidecar(&main, suffix), bytes).unwrap();
+        let both = || [false, true].map(|is_folded| is_left_alone(&main, is_folded));
+        lay("", "database");
+        assert_eq!(both(), [true, true]);
+        lay("-wal", "");
+        lay("-journal", "");
+        assert_eq!(both(), [true, true]);
+        lay("-wal", "commits");
+        assert_eq!(both(), [true, false]);
+        lay("-journal", "pages");
+        assert_eq!(both(), [false, false]);
+    }
+}
