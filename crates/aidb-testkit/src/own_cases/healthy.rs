@@ -59,6 +59,13 @@ pub(super) const CASES: &[OwnCase] = &[
             "CREATE TABLE g(a INT, b AS (a * 2), c AS (a + 1) STORED); CREATE INDEX gb ON g(b); INSERT INTO g(a) VALUES (4)",
         );
     }),
+    OwnCase::new("twelve-thousand-tables-added", Forbidden, small, |data| {
+        let tables: Vec<String> = (0..12_000)
+            .map(|n| format!("CREATE TABLE many_{n}(a);"))
+            .collect();
+        let tables = tables.concat();
+        sql(&main(data), &format!("BEGIN; {tables} COMMIT"));
+    }),
     OwnCase::new("strict-table-added", Forbidden, small, |data| {
         sql(
             &main(data),
