@@ -145,6 +145,35 @@ fn every_variant_of_chroma_is_told_by_its_label() {
     );
 }
 
+/// The folder is always there: it is what the container mounts.
+#[test]
+fn a_folder_of_chroma_without_its_database_has_lost_it_if_it_was_known() {
+    let folder = tempfile::tempdir().unwrap();
+    let data = folder.path();
+    aidb_testkit::chroma::build(data);
+    let guard = guard(data, vec![store("v", StoreKind::Chroma, ".")]);
+    let seen = look(&guard, Duration::from_secs(60)).stores[0]
+        .seen()
+        .unwrap();
+    let mut memory = Memory::default();
+    let baseline = Baseline::from_look(seen, Timestamp::UNIX_EPOCH);
+    memory.stores.insert("v".into(), baseline);
+    assert!(judged(&guard, &memory).is_empty());
+
+    let database = data.join("chroma.sqlite3");
+    std::fs::remove_file(&database).unwrap();
+    assert!(judged(&guard, &Memory::default()).is_empty());
+    let findings = judged(&guard, &memory);
+    assert_eq!(told(&findings), ["store.missing hold"]);
+    assert_eq!(findings[0].what, "`chroma.sqlite3` is gone");
+    assert_eq!(findings[0].path, Some(database.clone()));
+
+    std::fs::create_dir(&database).unwrap();
+    let findings = judged(&guard, &memory);
+    assert_eq!(told(&findings), ["store.special-file hold"]);
+    assert_eq!(findings[0].what, "a folder stands where a database belongs");
+}
+
 #[test]
 fn a_blob_whose_content_is_not_its_name_is_found_by_hashing_alone() {
     let folder = tempfile::tempdir().unwrap();

@@ -4,6 +4,7 @@ use super::{Case, Occasion, allow, bring_rescue_back, former_path, former_told};
 use crate::finding::{Finding, FindingId, Severity, Step};
 use crate::guard::{Guard, StoreKind, Uninitialised};
 use crate::look::observation::{Form, GuardObservation, Place};
+use crate::look::scan::database_file;
 use crate::memory::Memory;
 
 /// Judges the data folder itself.
@@ -79,10 +80,10 @@ fn never_was(guard: &Guard, occasion: Occasion) -> Option<Finding> {
 
 /// Judges what lies at the store's path. With a finding from here there is nothing to check further.
 pub(super) fn store(case: &Case) -> Option<Finding> {
-    let (wants_file, noun) = match case.store.kind {
-        StoreKind::Sqlite => (true, "a database"),
-        _ => (false, "a folder"),
-    };
+    // A store that is a folder is judged by its database, where the folder is there and that is not.
+    let database = database_file(case.store);
+    let wants_file = database.is_some_and(|d| d.file_name() == case.seen.path.file_name());
+    let noun = if wants_file { "a database" } else { "a folder" };
     match &case.seen.place {
         Place::Absent => missing(case),
         Place::Symlink(to) => {

@@ -159,12 +159,13 @@ fn store(root: &Root, guard: &Guard, store: &Store, way: &Way) -> StoreObservati
     };
     match place(root, &file) {
         Place::File(_) => {}
-        // Only a folder can lack its database file here.
-        Place::Absent | Place::Folder => return seen,
-        other => {
+        // The store's folder is there: its database is not, or is none.
+        other if matches!(seen.place, Place::Folder) => {
+            seen.path = root.path().join(&file).components().collect();
             seen.place = other;
             return seen;
         }
+        _ => return seen,
     }
     seen.odd_companion = COMPANIONS.into_iter().find_map(|suffix| {
         let path = sidecar(&file, suffix);
