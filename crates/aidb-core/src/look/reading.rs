@@ -12,7 +12,7 @@ use super::sqlite::{self, Class, Examination, ExamineError, Request, disk};
 use super::{application, content, super_journal};
 use crate::capture::pin::sidecar;
 use crate::guard::Store;
-use crate::report::Checked;
+use crate::look::observation::Checked;
 
 /// From this size on a kept main file is folded first and hashed while SQLite checks it; below that one more process
 /// costs more than reading it twice.
