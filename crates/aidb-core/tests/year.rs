@@ -1,4 +1,4 @@
-//! A simulated year of healthy use without one false alarm, and at its end a loss that is one.
+//! A simulated year of healthy use without one false alarm, and at its end growth and a loss that are news.
 //!
 //! Ten thousand operations on a real database, with the clock moved by hand: chats come and go within their limits, the
 //! database is vacuumed and migrated, the container is restarted, updated and cut off from its power, snapshots are taken and
@@ -17,14 +17,16 @@ use std::time::{Duration, Instant};
 use aidb_core::guard::Guard;
 use aidb_core::incarnation::Incarnation;
 use aidb_core::judge::container::{Facts, Presence};
+use aidb_core::judge::growth::Size;
 use aidb_core::judge::snapshots::Kept;
-use aidb_core::judge::{self, Finding, Occasion, Severity, Verdict};
+use aidb_core::judge::{self, Finding, FindingId, Occasion, Severity, Verdict};
 use aidb_core::ledger::{Ledger, Left, Run, Running};
 use aidb_core::look::container::MountProof;
 use aidb_core::look::sqlite::Examiner;
 use aidb_core::look::unit::UnitState;
 use aidb_core::look::{Depth, Scratch, Way, Where, scan};
 use aidb_core::monitor::alert::{self, News};
+use aidb_core::space::Space;
 use aidb_core::vault::Vault;
 use aidb_core::vault::retention::{self, Candidate, Keep};
 use jiff::tz::TimeZone;
@@ -36,6 +38,8 @@ const OPERATIONS: u64 = 10_000;
 const YEAR: i64 = 365 * 86_400;
 /// After how many operations the data is looked at, unless after each.
 const LOOK_EVERY: u64 = 250;
+/// The filesystem of the data, bytes: at the year's end the database fills a quarter of it.
+const DISK: u64 = 1 << 20;
 const QUIET: Duration = Duration::from_secs(24 * 3600);
 
 /// A stack in a folder of memory, and what a year does to it.
@@ -58,6 +62,7 @@ struct Year {
     snapshots: Vec<(Candidate, Timestamp)>,
     restarts: u64,
     looks: u64,
+    sizes: Vec<Size>,
     news: Vec<(Timestamp, News, Finding)>,
 }
 
@@ -114,6 +119,7 @@ impl Year {
             snapshots: Vec::new(),
             restarts: 0,
             looks: 0,
+            sizes: Vec::new(),
             news: Vec::new(),
         };
         year.start();
@@ -286,6 +292,7 @@ impl Year {
             ..Kept::default()
         };
         let mut findings = judge::container::judge(&self.guard, &facts, self.now);
+        findings.extend(self.growth());
         findings.extend(judge::snapshots::judge("app", &kept, self.now));
         if with_data {
             findings.extend(self.look_at_data());
@@ -305,6 +312,27 @@ impl Year {
             }
         }
         findings
+    }
+
+    /// The database's size is measured at each look, on a disk of its own.
+    fn growth(&mut self) -> Option<Finding> {
+        let bytes = self.size_bytes();
+        self.sizes.push(Size {
+            at: self.now,
+            bytes,
+        });
+        let space = Space {
+            free_bytes: DISK - bytes,
+            total_bytes: DISK,
+            floor_bytes: 0,
+        };
+        judge::growth::judge("app", &self.sizes, space)
+    }
+
+    fn size_bytes(&self) -> u64 {
+        let sql = "select page_count * page_size from pragma_page_count, pragma_page_size";
+        let size: i64 = self.database.query_row(sql, [], |r| r.get(0)).unwrap();
+        size.unsigned_abs()
     }
 
     fn look_at_data(&mut self) -> Vec<Finding> {
@@ -340,7 +368,7 @@ impl Year {
 }
 
 #[test]
-fn a_year_of_healthy_use_has_no_false_alarm_and_the_loss_at_its_end_is_one() {
+fn a_year_of_healthy_use_has_no_false_alarm_and_what_happens_at_its_end_is_told() {
     let whole = std::env::var_os("AIDB_WHOLE_YEAR").is_some();
     let mut year = Year::new();
     let step = SignedDuration::from_secs(YEAR / i64::try_from(OPERATIONS).unwrap());
@@ -375,6 +403,20 @@ fn a_year_of_healthy_use_has_no_false_alarm_and_the_loss_at_its_end_is_one() {
     let kept = year.ledger.measurements("app").unwrap();
     assert!(whole || kept.len() > 20, "{} measurements", kept.len());
 
+    // Something begins to fill the disk, a twentieth of it a day.
+    let twentieth = DISK / 20;
+    for day in 0..4 {
+        year.sql(&format!(
+            "insert into chat (user, text) values (1, hex(randomblob({})))",
+            twentieth / 2
+        ));
+        year.pass(SignedDuration::from_hours(24));
+        year.take("timer");
+        let findings = year.look(false);
+        let is_told = findings.iter().any(|f| f.id == FindingId::SpaceGrowth);
+        assert_eq!(is_told, day >= 2, "day {day}: {findings:#?}");
+    }
+
     year.sql("delete from user");
     year.pass(SignedDuration::from_hours(1));
     let findings = year.look(true);
@@ -384,4 +426,5 @@ fn a_year_of_healthy_use_has_no_false_alarm_and_the_loss_at_its_end_is_one() {
     );
     let ids: Vec<&str> = year.news.iter().map(|(_, _, f)| f.id.as_str()).collect();
     assert!(ids.contains(&"contract.rows-shrunk"), "{ids:?}");
+    assert!(ids.contains(&"space.growth"), "{ids:?}");
 }

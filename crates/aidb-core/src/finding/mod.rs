@@ -196,6 +196,7 @@ ids! {
     SnapshotNoSecondCopy "snapshot.no-second-copy" "every copy lies on the same disk",
     RestoreUnfinished "restore.unfinished" "a restore was interrupted",
     SpaceLow "space.low" "too little space is free to keep snapshots",
+    SpaceGrowth "space.growth" "the data would fill its filesystem at the pace at which it grows",
     CheckDeadline "check.deadline" "the time was not enough to find out",
     CheckCouldNot "check.could-not" "it could not be found out",
 }

@@ -5,6 +5,7 @@ pub mod container;
 pub mod contract;
 pub mod damage;
 pub mod drift;
+pub mod growth;
 mod log;
 pub mod presence;
 pub mod snapshots;

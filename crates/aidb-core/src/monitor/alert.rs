@@ -39,6 +39,9 @@ pub enum Topic {
 /// Returns the topic of a finding; none for those about the look itself.
 #[must_use]
 pub fn topic(id: FindingId) -> Option<Topic> {
+    if id == FindingId::SpaceGrowth {
+        return Some(Topic::Data);
+    }
     let id = id.as_str();
     let (family, _) = id.split_once('.').unwrap_or((id, ""));
     match family {

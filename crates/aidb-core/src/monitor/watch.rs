@@ -15,6 +15,7 @@ use crate::error::{IoContext as _, Result};
 use crate::guard::Guard;
 use crate::incarnation::Incarnation;
 use crate::judge::container::{Facts, Presence};
+use crate::judge::growth::Size;
 use crate::judge::snapshots::Kept;
 use crate::judge::{self, Finding, FindingId, Occasion, Severity, Verdict};
 use crate::ledger::{Ledger, Measurement, Running, Sighting};
@@ -118,11 +119,13 @@ impl Watch {
         if kept.unknown.is_some() {
             not_looked_at.push(Topic::Snapshots);
         }
+        let growth = self.growth(stack, guard, &report);
         let findings = report
             .findings
             .into_iter()
             .chain(in_container)
             .chain(of_snapshots)
+            .chain(growth)
             .collect();
         let report = GuardReport::new(&guard.name, as_one_news(findings), report.stores);
         Watched {
@@ -136,9 +139,24 @@ impl Watch {
         }
     }
 
+    /// Judges how the data has grown up to now.
+    fn growth(&self, stack: &mut Stack, guard: &Guard, report: &GuardReport) -> Option<Finding> {
+        let now = Size {
+            at: self.now,
+            bytes: size_bytes(report)?,
+        };
+        let known = stack.ledger().and_then(|l| l.measurements(&guard.name));
+        let measured = |m: &Measurement| {
+            let bytes = m.size_bytes?;
+            Some(Size { at: m.at, bytes })
+        };
+        let before = known.iter().flatten().filter_map(measured);
+        let sizes: Vec<Size> = before.chain([now]).collect();
+        judge::growth::judge(&guard.name, &sizes, space::space(&guard.data)?)
+    }
+
     fn measure(&self, stack: &mut Stack, report: &GuardReport) -> Vec<Measurement> {
-        let known: Vec<u64> = report.stores.iter().filter_map(|s| s.size_bytes).collect();
-        let size = (!known.is_empty()).then(|| known.iter().sum());
+        let size = size_bytes(report);
         let rows: BTreeMap<String, u64> = report
             .stores
             .iter()
@@ -245,6 +263,12 @@ impl Watch {
             ..facts
         }
     }
+}
+
+/// Returns the sizes of a guard's stores added up; none if nothing is known of any.
+fn size_bytes(report: &GuardReport) -> Option<u64> {
+    let known: Vec<u64> = report.stores.iter().filter_map(|s| s.size_bytes).collect();
+    (!known.is_empty()).then(|| known.iter().sum())
 }
 
 /// Looks at a guard's data alone.
