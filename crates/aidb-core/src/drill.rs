@@ -4,6 +4,8 @@
 //! The container has a name and a label of its own and none of the unit's, so that neither a unit nor Home Manager takes it
 //! for theirs. What a killed drill left is removed by the next one. The real data and the real container are not touched.
 
+mod access;
+
 use std::collections::BTreeMap;
 use std::os::unix::fs::MetadataExt as _;
 use std::path::{Path, PathBuf};
@@ -15,9 +17,10 @@ use crate::check::{How, look};
 use crate::error::told;
 use crate::error::{Error, IoContext, Result};
 use crate::guard::Guard;
-use crate::judge::{self, Finding, Occasion, Severity};
+use crate::judge::{self, Finding, FindingId, Occasion, Severity, Step, Verdict};
 use crate::lock::{Lock, Mode};
 use crate::look::Depth;
+use crate::look::container::has_open_below;
 use crate::manifest::Entry;
 use crate::memory::{Baseline, Memory};
 use crate::podman::{Podman, Storage};
@@ -27,6 +30,7 @@ use crate::staging::Staging;
 use crate::userns::{IdMap, UserNamespace};
 use crate::vault::restore::{Options, restore};
 use crate::vault::{Snapshot, Vault};
+use access::Marks;
 
 /// The label of our containers.
 const LABEL: &str = "aidb.drill";
@@ -54,10 +58,15 @@ pub struct Drilled {
 }
 
 impl Drilled {
-    /// Returns whether the application came up on the data, and left it as it should be.
+    /// Returns pass if the application came up on the data, and left it as it should be; unknown if the drill does not tell.
     #[must_use]
-    pub fn is_good(&self) -> bool {
-        self.failure.is_none() && !self.findings.iter().any(|f| f.severity == Severity::Hold)
+    pub fn verdict(&self) -> Verdict {
+        let worst = Verdict::over(self.findings.iter().map(Finding::verdict));
+        match worst {
+            _ if self.failure.is_some() => Verdict::Hold,
+            Verdict::Warn => Verdict::Pass,
+            worst => worst,
+        }
     }
 }
 
@@ -87,16 +96,7 @@ pub fn drill(
     deadline: Duration,
 ) -> Result<Drilled> {
     let began = Instant::now();
-    let mount = guard.mount.clone().ok_or_else(|| Error::CouldNot {
-        what: format!(
-            "it is not known where the container of `{}` has its data",
-            guard.name
-        ),
-        hint: Some(format!(
-            "write it into the settings: /guards/{}/mount",
-            guard.name
-        )),
-    })?;
+    let mount = mount_of(guard)?;
     let patience = deadline.min(CALL);
     let podman = Podman::find(&stack.settings.programs, &stack.environment, patience)?;
     clear_left(&podman)?;
@@ -116,6 +116,7 @@ pub fn drill(
         restore(&stack.vault, guard, snapshot, &options)?;
     }
     let entries = snapshot.manifest()?.entries;
+    let marks = Marks::set(&data)?;
     let is_others = entries.iter().any(|e| (e.uid, e.gid) != (0, 0));
     if is_others {
         hand_over(stack, guard, &entries, &data)?;
@@ -127,7 +128,7 @@ pub fn drill(
         name,
     };
     let is_as_real = start(stack, &container, guard, &volume, &image)?;
-    let failure = stays(&container, began, stays_up, deadline)?;
+    let Stay { failure, opened } = stays(&container, mount, began, stays_up, deadline)?;
     if let Some(why) = failure.as_ref().filter(|_| !is_as_real) {
         // By the image's own command it may be another program altogether: that says nothing about the data.
         return Err(Error::CouldNot {
@@ -148,13 +149,46 @@ pub fn drill(
     if is_others {
         take_back(stack, &data)?;
     }
-    let findings = judged(stack, guard, snapshot, &data, deadline);
+    let opened = opened || marks.were_touched();
+    let mut findings = judged(stack, guard, snapshot, &data, deadline);
+    if failure.is_none() && !opened {
+        findings.push(never_opened(mount, stays_up));
+    }
     Ok(Drilled {
         image,
         failure,
         findings,
         took: began.elapsed(),
     })
+}
+
+fn mount_of(guard: &Guard) -> Result<&Path> {
+    guard.mount.as_deref().ok_or_else(|| Error::CouldNot {
+        what: format!(
+            "it is not known where the container of `{}` has its data",
+            guard.name
+        ),
+        hint: Some(format!(
+            "write it into the settings: /guards/{}/mount",
+            guard.name
+        )),
+    })
+}
+
+/// An application that stays up beside its data is no proof that it can live on it.
+fn never_opened(mount: &Path, stays_up: Duration) -> Finding {
+    let what = "the application never opened its data: that it stayed up tells nothing about it";
+    Finding {
+        evidence: Some(format!(
+            "in {} s no file below `{}` was open, read or changed",
+            stays_up.as_secs(),
+            mount.display()
+        )),
+        next: vec![Step::by_hand(
+            "if it opens its data later, raise `--stay`; if only at a request, the drill cannot try it".into(),
+        )],
+        ..Finding::of_guard(FindingId::CheckCouldNot, Severity::Warn, what)
+    }
 }
 
 /// Finds the snapshot's image among those that are here; nothing is pulled.
@@ -280,16 +314,27 @@ fn limits() -> Vec<String> {
     .collect()
 }
 
-/// Waits until the application was up for long enough; returns why not.
+/// What was seen of the application while it was up.
+struct Stay {
+    /// Why it was not up for long enough.
+    failure: Option<String>,
+    /// Whether it had a file of its data open.
+    opened: bool,
+}
+
+/// Waits until the application was up for long enough.
 fn stays(
     container: &Running<'_>,
+    mount: &Path,
     began: Instant,
     stays_up: Duration,
     deadline: Duration,
-) -> Result<Option<String>> {
+) -> Result<Stay> {
     let up_since = Instant::now();
+    let mut opened = false;
     loop {
         let seen = container.podman.container(&container.name)?;
+        opened |= seen.as_ref().is_some_and(|c| has_open_below(c, mount));
         if !seen.is_some_and(|c| c.running) {
             let logs = ["logs", "--tail", LAST_LINES, &container.name];
             let said = container.podman.program(&logs)?.run().ok();
@@ -298,12 +343,18 @@ fn stays(
                 String::from_utf8_lossy(&all).trim().replace('\n', " / ")
             });
             let seconds = up_since.elapsed().as_secs();
-            return Ok(Some(format!(
-                "the application ended after {seconds} s; it said last: {said}"
-            )));
+            return Ok(Stay {
+                failure: Some(format!(
+                    "the application ended after {seconds} s; it said last: {said}"
+                )),
+                opened,
+            });
         }
         if up_since.elapsed() >= stays_up {
-            return Ok(None);
+            return Ok(Stay {
+                failure: None,
+                opened,
+            });
         }
         if began.elapsed() >= deadline {
             return Err(Error::CouldNot {
@@ -431,7 +482,10 @@ pub const GOOD: &str = "drill";
 /// The ledger's event for one that failed.
 pub const FAILED: &str = "drill-failed";
 
-/// Notes the outcome of a drill in the ledger: [`GOOD`] or [`FAILED`].
+/// The ledger's event for one that tells nothing about the data.
+pub const UNTOLD: &str = "drill-could-not";
+
+/// Notes the outcome of a drill in the ledger: [`GOOD`], [`FAILED`] or [`UNTOLD`].
 ///
 /// # Errors
 /// [`Error::Sqlite`] if the ledger cannot be written.
@@ -441,13 +495,18 @@ pub fn note(
     snapshot: &Snapshot,
     drilled: &Drilled,
 ) -> Result<()> {
-    let kind = if drilled.is_good() { GOOD } else { FAILED };
+    let verdict = drilled.verdict();
+    let kind = match verdict {
+        Verdict::Pass | Verdict::Warn => GOOD,
+        Verdict::Unknown => UNTOLD,
+        Verdict::Hold => FAILED,
+    };
     let mut detail = format!("{} on {}", snapshot.id(), drilled.image);
-    let holds = drilled
+    let against = drilled
         .findings
         .iter()
-        .filter(|f| f.severity == Severity::Hold);
-    for why in drilled.failure.iter().chain(holds.map(|f| &f.what)) {
+        .filter(|f| f.verdict() > Verdict::Warn);
+    for why in drilled.failure.iter().chain(against.map(|f| &f.what)) {
         detail = format!("{detail}; {why}");
     }
     stack.ledger()?.note_event(&guard.name, kind, &detail)

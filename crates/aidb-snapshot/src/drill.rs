@@ -28,7 +28,7 @@ pub fn drill(
         match drill::drill(&mut stack, guard, snapshot, stay, deadline) {
             Ok(drilled) => {
                 verdicts.push(tell(guard, snapshot, &drilled, ui));
-                document["drill"] = json!({ "good": drilled.is_good(), "image_id": drilled.image, "failure": drilled.failure,
+                document["drill"] = json!({ "good": drilled.verdict() == Verdict::Pass, "image_id": drilled.image, "failure": drilled.failure,
                     "findings": render::findings(ui, &drilled.findings),
                     "took_ms": u64::try_from(drilled.took.as_millis()).unwrap_or(u64::MAX) });
                 if let Err(e) = drill::note(&mut stack, guard, snapshot, &drilled) {
@@ -82,23 +82,24 @@ fn wanted(stack: &Stack, names: &[String]) -> anyhow::Result<Vec<(Guard, Snapsho
 
 fn tell(guard: &Guard, snapshot: &Snapshot, drilled: &Drilled, ui: &Ui) -> Verdict {
     let time = took(drilled.took);
-    if drilled.is_good() {
-        ui.line(format!(
+    let verdict = drilled.verdict();
+    let why = drilled.failure.as_deref();
+    ui.line(plain(&match verdict {
+        Verdict::Pass | Verdict::Warn => format!(
             "ok    {}  the application came up on it, and left it whole, in {time}",
             snapshot.id()
-        ));
-        return Verdict::Pass;
+        ),
+        Verdict::Unknown => format!("??    {}  the drill tells nothing about it", snapshot.id()),
+        Verdict::Hold => format!(
+            "hold  {}  drill failed: {}",
+            snapshot.id(),
+            why.unwrap_or("what the application left does not meet the contract")
+        ),
+    }));
+    if verdict > Verdict::Warn {
+        for finding in &drilled.findings {
+            render::print_finding(ui, &guard.name, finding);
+        }
     }
-    let why = drilled
-        .failure
-        .as_deref()
-        .unwrap_or("what the application left does not meet the contract");
-    ui.line(plain(&format!(
-        "hold  {}  drill failed: {why}",
-        snapshot.id()
-    )));
-    for finding in &drilled.findings {
-        render::print_finding(ui, &guard.name, finding);
-    }
-    Verdict::Hold
+    verdict
 }

@@ -3,11 +3,11 @@ refuses a newer one, lets its first visitor become administrator, and writes cha
 
 What a variant of the image may set:
   DATA      the data folder (/app/backend/data)        EVERY     seconds between two chats (0.1; 0: none are written)
-  FIRST     a database as this version makes it         LATE      seconds before it makes or opens its database (0)
+  FIRST     a database as this version makes it         LATE      a file that it waits for before it makes or opens its database
   JOURNAL   wal or delete (wal)                         LAYER     a file outside the data folder, written at start
   OLDER     schema revisions that it can migrate        SIGN_UP   0: nobody comes to sign up
   DEAF      1: it does not handle TERM                  IDLE      1: it only sleeps
-  OFFLINE   ends or empties: without a network it gives up, or takes away its database and makes no other
+  OFFLINE   without a network it gives up (ends), takes away its database and makes no other (empties), or only sleeps (sleeps)
 """
 
 import json
@@ -96,8 +96,9 @@ def without_network(data):
         return
     if wish == "ends":
         sys.exit("application: no network, and nothing to do without one")
-    for file in data.glob("webui.db*"):
-        file.unlink()
+    if wish == "empties":
+        for file in data.glob("webui.db*"):
+            file.unlink()
     while True:
         time.sleep(3600)
 
@@ -114,7 +115,8 @@ def main():
     if layer := os.environ.get("LAYER"):
         pathlib.Path(layer).parent.mkdir(parents=True, exist_ok=True)
         pathlib.Path(layer).write_text("written outside of the data folder\n")
-    time.sleep(float(os.environ.get("LATE", "0")))
+    while (late := os.environ.get("LATE")) and not os.path.exists(late):
+        time.sleep(0.1)
     without_network(data)
     (data / "uploads").mkdir(parents=True, exist_ok=True)
     database = open_database(data / "webui.db", sqlite3.connect(f"file:{os.environ['FIRST']}?mode=ro&immutable=1", uri=True))

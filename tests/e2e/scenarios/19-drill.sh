@@ -59,3 +59,16 @@ for image in ends empties; do
   expect 'the snapshot is as it was' "aidb verify $newest"
 done
 expect 'the metrics tell that one failed' 'aidb-monitor metrics | grep "^aidb_drill_failed_timestamp_seconds{"'
+
+# One that stays up and never opens its data is no proof of anything, and no failure.
+webui_image 0.12.4 OFFLINE=sleeps
+as_alice "systemctl --user restart $webui"
+webui_up
+as_alice "aidb take open-webui"
+newest=$(snapshots open-webui '[.[] | select(.proven)][-1].id')
+real=$(guest 'podman inspect --format "{{.Id}} {{.State.StartedAt}}" open-webui')
+as_alice "aidb verify --drill --stay 4s $newest > said 2>&1; echo \"status \$?\" >> said"
+shows 'the drill says that it tells nothing' 'never opened its data' 'cat said'
+shows 'which is neither a pass nor a failure' '^status 3' 'cat said'
+nothing_left
+expect 'the ledger has it as such' "sqlite3 .local/state/aidb/ledger.db 'select detail from event where kind = \"drill-could-not\"' | grep '$newest on '"

@@ -8,7 +8,9 @@ use std::os::fd::AsFd as _;
 use std::os::unix::fs::MetadataExt as _;
 use std::path::{Path, PathBuf};
 
-use rustix::fs::{AtFlags, CWD, FileType, Mode, OFlags, ResolveFlags, openat, openat2, statat};
+use rustix::fs::{
+    AtFlags, CWD, FileType, Mode, OFlags, ResolveFlags, Stat, openat, openat2, statat,
+};
 
 use crate::capture::pin::main_of;
 use crate::guard::Guard;
@@ -140,6 +142,35 @@ pub fn open_in_layer(container: &Container) -> BTreeSet<PathBuf> {
     let Ok(root) = statat(CWD, format!("/proc/{pid}/root"), AtFlags::empty()) else {
         return found;
     };
+    for_each_open_file(container, pid, |stat, link, process| {
+        if stat.st_dev != root.st_dev || stat.st_nlink == 0 {
+            return;
+        }
+        let number = link.file_name().unwrap_or_default();
+        let info = format!("/proc/{process}/fdinfo/{}", number.display());
+        if is_written(&info)
+            && let Ok(name) = std::fs::read_link(link)
+        {
+            found.insert(name);
+        }
+    });
+    found
+}
+
+/// Returns whether a process of the container has a regular file below a path open now, which is as the container names it.
+#[must_use]
+pub fn has_open_below(container: &Container, path: &Path) -> bool {
+    let mut found = false;
+    if let Some(pid) = container.pid.filter(|pid| is_of(*pid, container)) {
+        for_each_open_file(container, pid, |_, link, _| {
+            found |= std::fs::read_link(link).is_ok_and(|name| name.starts_with(path));
+        });
+    }
+    found
+}
+
+/// Visits the regular files that the processes of a container have open: what it is, its link in `/proc`, whose it is.
+fn for_each_open_file(container: &Container, pid: u32, mut visit: impl FnMut(&Stat, &Path, u32)) {
     let mut left = MOST_OPEN_FILES;
     for process in processes(container, pid) {
         let Ok(files) = std::fs::read_dir(format!("/proc/{process}/fd")) else {
@@ -150,19 +181,11 @@ pub fn open_in_layer(container: &Container) -> BTreeSet<PathBuf> {
             let Ok(stat) = statat(CWD, file.path(), AtFlags::empty()) else {
                 continue;
             };
-            let is_file = FileType::from_raw_mode(stat.st_mode) == FileType::RegularFile;
-            if !is_file || stat.st_dev != root.st_dev || stat.st_nlink == 0 {
-                continue;
-            }
-            let info = format!("/proc/{process}/fdinfo/{}", file.file_name().display());
-            if is_written(&info)
-                && let Ok(name) = std::fs::read_link(file.path())
-            {
-                found.insert(name);
+            if FileType::from_raw_mode(stat.st_mode) == FileType::RegularFile {
+                visit(&stat, &file.path(), process);
             }
         }
     }
-    found
 }
 
 /// Returns whether a descriptor is open for writing (proc(5): `flags` is octal, the last two bits are the access mode).

@@ -266,14 +266,14 @@ fn facts(out: &mut String, guard: &GuardPicture, now: Timestamp) {
         },
     );
     fact("Snapshots", guard.snapshots.len().to_string());
-    let drill = guard.last_event(drill::GOOD);
-    let failed = guard.last_event(drill::FAILED);
-    match (drill, failed) {
-        (drill, Some(failed)) if drill.is_none_or(|d| d.at < failed.at) => {
-            fact("Last drill", format!("failed {}", ago(failed.at, now)));
-        }
-        (Some(drill), _) => fact("Last drill", ago(drill.at, now)),
-        (None, _) => {}
+    let drills = [drill::GOOD, drill::FAILED, drill::UNTOLD].map(|kind| guard.last_event(kind));
+    if let Some(last) = drills.into_iter().flatten().max_by_key(|e| e.at) {
+        let outcome = match last.kind.as_str() {
+            drill::FAILED => "failed ",
+            drill::UNTOLD => "told nothing, ",
+            _ => "",
+        };
+        fact("Last drill", format!("{outcome}{}", ago(last.at, now)));
     }
     match guard.watched.facts.presence {
         Presence::Running => {
