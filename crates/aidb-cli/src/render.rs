@@ -5,7 +5,7 @@ use aidb_core::look::observation::Checked;
 use aidb_core::report::{GuardReport, StoreReport};
 use serde_json::{Value, json};
 
-use crate::text::{count, plain, size};
+use crate::text::{count, plain, size, wrapped};
 use crate::ui::{Style, Ui};
 
 /// Returns the document that `--json` prints.
@@ -84,13 +84,15 @@ pub fn print_finding(ui: &Ui, guard: &str, finding: &Finding) {
         _ => word(ui, finding.verdict()),
     };
     let id = ui.paint(Style::Faint, &format!("[{}]", finding.id));
-    ui.line(format!(
+    // Commands stay on one line, to be copied.
+    let told = |line: String| ui.line(wrapped(&line, ui.width(), 6));
+    told(format!(
         "{word}  {}  {}  {id}",
         plain(&place),
         plain(&finding.what)
     ));
     if let Some(evidence) = &finding.evidence {
-        ui.line(format!("      {}", plain(evidence)));
+        told(format!("      {}", plain(evidence)));
     }
     for step in &finding.next {
         let Step { purpose, arguments } = step;
@@ -101,7 +103,7 @@ pub fn print_finding(ui: &Ui, guard: &str, finding: &Finding) {
                 ui.command(arguments)
             )
         } else {
-            format!("      {}", plain(purpose))
+            wrapped(&format!("      {}", plain(purpose)), ui.width(), 6)
         });
     }
 }

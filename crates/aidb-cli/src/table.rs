@@ -24,3 +24,10 @@ pub fn columns(rows: &[Vec<String>]) -> String {
     }
     out
 }
+
+/// Returns how wide the widest line of rows is, in characters.
+#[must_use]
+pub fn width(rows: &[Vec<String>]) -> usize {
+    let lines = columns(rows);
+    lines.lines().map(|l| l.chars().count()).max().unwrap_or(0)
+}

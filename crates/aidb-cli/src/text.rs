@@ -90,6 +90,50 @@ pub fn plain(text: &str) -> String {
     out
 }
 
+/// Returns text in lines of at most so many characters, broken between words; further lines begin with so many spaces. What
+/// gives colour has no width; without a width it stays one line.
+#[must_use]
+pub fn wrapped(text: &str, width: Option<usize>, indent: usize) -> String {
+    let Some(width) = width else {
+        return text.to_owned();
+    };
+    let mut out = String::with_capacity(text.len());
+    let (mut used, mut has_word) = (0, false);
+    for (n, word) in text.split(' ').enumerate() {
+        let length = shown_length(word);
+        if has_word && used + 1 + length > width {
+            out.truncate(out.trim_end_matches(' ').len());
+            out.push('\n');
+            out.extend(std::iter::repeat_n(' ', indent));
+            (used, has_word) = (indent, false);
+        } else if n > 0 {
+            out.push(' ');
+            used += 1;
+        }
+        out.push_str(word);
+        used += length;
+        has_word |= !word.is_empty();
+    }
+    out
+}
+
+/// Returns how many characters of a word a terminal shows: from an escape to its `m` it sets a colour.
+fn shown_length(word: &str) -> usize {
+    let mut is_color = false;
+    let shown = |c: &char| match c {
+        '\x1b' => {
+            is_color = true;
+            false
+        }
+        'm' if is_color => {
+            is_color = false;
+            false
+        }
+        _ => !is_color,
+    };
+    word.chars().filter(shown).count()
+}
+
 /// Returns an argument as a shell takes it back.
 #[must_use]
 pub fn quoted(argument: &str) -> String {
@@ -123,6 +167,26 @@ mod tests {
         assert_eq!(
             ago("2038-01-01T00:00:00Z".parse().unwrap(), now),
             "4056 days ahead of now"
+        );
+    }
+
+    #[test]
+    fn a_line_is_broken_between_words_where_the_terminal_ends() {
+        let text = "warn  web  the folder `/a/b` does not exist";
+        assert_eq!(wrapped(text, None, 6), text);
+        assert_eq!(wrapped(text, Some(80), 6), text);
+        assert_eq!(
+            wrapped(text, Some(20), 6),
+            "warn  web  the\n      folder `/a/b`\n      does not exist"
+        );
+        assert_eq!(
+            wrapped("\x1b[33mwarn\x1b[0m  web  the folder", Some(21), 6),
+            "\x1b[33mwarn\x1b[0m  web  the folder"
+        );
+        // A word that has no room is not cut.
+        assert_eq!(
+            wrapped("a /very/long/path", Some(8), 2),
+            "a\n  /very/long/path"
         );
     }
 

@@ -86,6 +86,12 @@ impl Ui {
         crate::progress::shown(&self.common)
     }
 
+    /// Returns how many characters a line of the terminal has; none if the answer goes elsewhere, where nothing is shortened.
+    #[must_use]
+    pub fn width(&self) -> Option<usize> {
+        terminal_size::terminal_size_of(std::io::stdout()).map(|(width, _)| width.0.into())
+    }
+
     /// Returns whether each step is to be said.
     #[must_use]
     pub fn is_verbose(&self) -> bool {

@@ -1,12 +1,10 @@
 //! `list` and `show`.
 
-use std::collections::{BTreeMap, BTreeSet};
-
 use aidb_cli::table::columns;
 use aidb_cli::text::{ago, count, plain, size, when};
 use aidb_cli::{Common, Ui, snapshots};
 use aidb_core::judge::Verdict;
-use aidb_core::manifest::{Entry, Kind, Pairing};
+use aidb_core::manifest::{Entry, Kind};
 use aidb_core::stack::{Kept, Stack};
 use aidb_core::vault::Archive;
 use aidb_core::vault::proof::Proof;
@@ -14,6 +12,7 @@ use jiff::Timestamp;
 use serde_json::json;
 
 use crate::lacking::Lacking;
+use crate::lines::{Line, table};
 use crate::rescues;
 
 #[derive(Debug, clap::Args)]
@@ -41,13 +40,8 @@ pub fn list(common: &Common, args: &ListArgs, ui: &mut Ui) -> anyhow::Result<Ver
             .collect()
     };
     let now = Timestamp::now();
-    let mut rows = vec![
-        ["SNAPSHOT", "TAKEN", "", "STATE", "SIZE", "ROWS", "IMAGE"]
-            .map(str::to_owned)
-            .to_vec(),
-    ];
+    let mut lines = Vec::new();
     let mut documents = Vec::new();
-    let mut images = Vec::new();
     for name in &names {
         for snapshot in stack.vault.each_snapshot(name)? {
             let snapshot = snapshot?;
@@ -70,16 +64,17 @@ pub fn list(common: &Common, args: &ListArgs, ui: &mut Ui) -> anyhow::Result<Ver
                     told.collect::<Vec<_>>().join(", ")
                 });
             let summary = &snapshot.summary;
-            rows.push(vec![
-                snapshot.id(),
-                when(summary.taken_at),
-                ago(summary.taken_at, now),
-                snapshots::state(&snapshot).to_owned(),
-                size(summary.size_bytes),
-                plain(&rows_told),
-                String::new(),
-            ]);
-            images.push(summary.pairing.clone());
+            lines.push(Line {
+                id: snapshot.id(),
+                number: format!("{name}/{}", snapshot.name.sequence),
+                reason: summary.reason.clone(),
+                taken: when(summary.taken_at),
+                ago: ago(summary.taken_at, now),
+                state: snapshots::state(&snapshot).to_owned(),
+                size: size(summary.size_bytes),
+                rows: rows_told,
+                pairing: summary.pairing.clone(),
+            });
         }
         for archive in stack.vault.archives(name)? {
             if ui.is_json() {
@@ -88,74 +83,36 @@ pub fn list(common: &Common, args: &ListArgs, ui: &mut Ui) -> anyhow::Result<Ver
             }
             let head = archive.head().ok();
             let taken_at = head.as_ref().map(|h| h.summary.taken_at);
-            rows.push(vec![
-                archive.id(),
-                taken_at.map(when).unwrap_or_default(),
-                taken_at.map(|at| ago(at, now)).unwrap_or_default(),
-                match &head {
+            lines.push(Line {
+                id: archive.id(),
+                number: format!("{name}/{}", archive.name.sequence),
+                reason: archive.name.reason().to_owned(),
+                taken: taken_at.map(when).unwrap_or_default(),
+                ago: taken_at.map(|at| ago(at, now)).unwrap_or_default(),
+                state: match &head {
                     Some(_) => snapshots::state_of_archive(&archive).to_owned(),
                     None => "damaged".to_owned(),
                 },
-                size(archive.size_bytes),
-                String::new(),
-                String::new(),
-            ]);
-            images.push(head.map(|h| h.summary.pairing).unwrap_or_default());
+                size: size(archive.size_bytes),
+                rows: String::new(),
+                pairing: head.map(|h| h.summary.pairing).unwrap_or_default(),
+            });
         }
     }
-    fill_in_images(&mut rows, &images);
     if ui.is_json() {
         ui.document(&json!({ "schema": 1, "tool": "aidb-snapshot", "verdict": Verdict::Pass, "snapshots": documents,
             "rescues": rescues::documents(&stack, &names) }));
-    } else if rows.len() == 1 {
+    } else if lines.is_empty() {
         ui.line(format!(
             "no snapshots in `{}`",
             plain(&stack.vault.root().to_string_lossy())
         ));
     } else {
-        ui.line(columns(&rows).trim_end());
+        ui.line(table(&lines, ui.width()).trim_end());
     }
     rescues::list(&stack, &names, now, ui);
     crate::undo::list_put_asides(&stack, &names, ui);
     Ok(Verdict::Pass)
-}
-
-/// Fills in the last column, the images; where nothing is known of any, takes it away.
-fn fill_in_images(rows: &mut [Vec<String>], images: &[Pairing]) {
-    let mut digests: BTreeMap<Option<&str>, BTreeSet<Option<&str>>> = BTreeMap::new();
-    for image in images {
-        let of_name = digests.entry(image.image.as_deref()).or_default();
-        of_name.insert(image.image_digest.as_deref());
-    }
-    for (row, image) in rows.iter_mut().skip(1).zip(images) {
-        let is_ambiguous = digests[&image.image.as_deref()].len() > 1;
-        if let Some(last) = row.last_mut() {
-            *last = plain(&told_image(image, is_ambiguous));
-        }
-    }
-    // Where nothing is known of any image, there is nothing to tell.
-    if rows
-        .iter()
-        .skip(1)
-        .all(|row| row.last().is_none_or(String::is_empty))
-    {
-        for row in rows {
-            row.pop();
-        }
-    }
-}
-
-/// Returns the last part of an image's name, with its tag; where an update gave the name to another image, with the
-/// beginning of its digest.
-fn told_image(pairing: &Pairing, is_ambiguous: bool) -> String {
-    let Some(image) = &pairing.image else {
-        return String::new();
-    };
-    let short = image.rsplit('/').next().unwrap_or(image);
-    match pairing.short_digest().filter(|_| is_ambiguous) {
-        Some(digest) => format!("{short} ({digest})"),
-        None => short.to_owned(),
-    }
 }
 
 pub fn show(common: &Common, args: &ShowArgs, ui: &mut Ui) -> anyhow::Result<Verdict> {

@@ -5,6 +5,7 @@ mod choose;
 mod diff;
 mod drill;
 mod lacking;
+mod lines;
 mod list;
 mod port;
 mod prove;

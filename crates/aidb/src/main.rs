@@ -25,22 +25,22 @@ Protect the data of your containers
 
 Usage: aidb VERB [OPTIONS] [ARGUMENTS]
 
-  status                       one line a guard: is its data fit, how large, when last proven
-  report --to FILE.html        a page: verdicts and next steps, curves, snapshots and runs over time
+  status                       one line a guard: fit? how large? proven when?
+  report --to FILE.html        a page: verdicts, next steps, curves, a time line
   metrics [--to FILE]          numbers in Prometheus' text format
   check [GUARD...]             is the data fit?
   take [GUARD...]              keep a snapshot, and prove it
   list [GUARD...]              what is kept
   diff SNAPSHOT [SNAPSHOT]     what changed between two snapshots, or since one
-  restore GUARD                bring back the newest proven snapshot; what is there now is kept aside
+  restore GUARD                bring back the newest proven snapshot, undoably
   undo GUARD                   swap back what the last restore put aside
   verify [SNAPSHOT...]         does what was kept still equal its manifest?
   init-verify [GUARD...]       did it come up with its data?
-  archive [GUARD...]           write the newest proven snapshot as one independent file
+  archive [GUARD...]           write the newest proven snapshot as one file
   export SNAPSHOT FILE         write a snapshot to a file, for another machine
   import FILE                  bring in a file that `export` or `archive` wrote
   rescue [GUARD...]            keep what containers wrote outside their volumes
-  migrate GUARD STORE --from   apply numbered SQL files, with a proven snapshot first
+  migrate GUARD STORE --from   apply numbered SQL files, a proven snapshot first
   allow GUARD FINDING          let a start pass a finding, once
   accept GUARD                 the present state is right: make it the baseline
   prune                        remove the snapshots that no rule keeps
