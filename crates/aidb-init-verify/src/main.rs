@@ -5,7 +5,7 @@ mod migrate;
 use std::process::ExitCode;
 use std::time::{Duration, Instant};
 
-use aidb_cli::text::took;
+use aidb_cli::text::{plain, took};
 use aidb_cli::{Common, Ui, common::duration, inside, render};
 use aidb_core::Error;
 use aidb_core::check::{How, check};
@@ -89,7 +89,7 @@ fn verify(args: &Args, ui: &mut Ui) -> anyhow::Result<Verdict> {
     let began = Instant::now();
     let mut reports = Vec::new();
     for guard in &guards {
-        reports.push(wait_for(&mut stack, guard, began, wait));
+        reports.push(wait_for(&mut stack, guard, began, wait, ui));
     }
     if let Some(answer) = inside::look_again(&stack, &reports, ui) {
         return Ok(answer);
@@ -110,7 +110,14 @@ fn verify(args: &Args, ui: &mut Ui) -> anyhow::Result<Verdict> {
 }
 
 /// Looks until the contract is met or the time is over; what is not met then is a hold.
-fn wait_for(stack: &mut Stack, guard: &Guard, began: Instant, wait: Duration) -> GuardReport {
+fn wait_for(
+    stack: &mut Stack,
+    guard: &Guard,
+    began: Instant,
+    wait: Duration,
+    ui: &Ui,
+) -> GuardReport {
+    let mut is_said = false;
     let how = How {
         occasion: Occasion::Report,
         depth: Depth::Full,
@@ -118,14 +125,23 @@ fn wait_for(stack: &mut Stack, guard: &Guard, began: Instant, wait: Duration) ->
     };
     loop {
         let mut report = check(stack, guard, how);
-        let is_met = !report
-            .findings
-            .iter()
-            .any(|f| f.severity == Severity::Hold || stands_against(f.id));
-        if is_met {
+        let mut findings = report.findings.iter();
+        let against = findings.find(|f| f.severity == Severity::Hold || stands_against(f.id));
+        let Some(against) = against else {
             return report;
-        }
+        };
         let left = wait.saturating_sub(began.elapsed());
+        if !left.is_zero() && !is_said {
+            is_said = true;
+            let store = against.store.iter().map(|s| format!("/{s}"));
+            ui.note(plain(&format!(
+                "{}{}: {}; waits for up to {}",
+                guard.name,
+                store.collect::<String>(),
+                against.what,
+                took(wait)
+            )));
+        }
         if left.is_zero() {
             for finding in report
                 .findings

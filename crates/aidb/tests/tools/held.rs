@@ -235,6 +235,8 @@ fn verification_waits_for_an_application_that_sets_itself_up_and_says_what_is_mi
           nothing is known of earlier data; the next start moves it aside
     ok    open-webui/uploads  read
     ok    open-webui/vectors  not there yet
+    --- stderr
+    open-webui/chats: `webui.db` has 0 bytes; waits for up to 1.0 s
     --- status 1
     ");
     let stack = with(SMALL);
@@ -249,6 +251,8 @@ fn verification_waits_for_an_application_that_sets_itself_up_and_says_what_is_mi
           not there yet: `chat`
     ok    open-webui/uploads  read
     ok    open-webui/vectors  not there yet
+    --- stderr
+    open-webui/chats: a table is missing: `chat`; waits for up to 1.0 s
     --- status 1
     ");
 }
