@@ -82,9 +82,11 @@ slept_through() {
   expect "the timer of $1 missed a day" "systemctl --user reset-failed $1.timer $1.service; systemctl --user stop $1.timer && touch -d '2 days ago' .local/share/systemd/timers/stamp-$1.timer && systemctl --user start $1.timer"
   eventually 60 "it makes up for it" "[ \$($ran) != $before ] && ! systemctl --user show -P ActiveState $1.service | grep activating"
 }
-# clock UNIT OFFSET: for the unit it is another time, as `+52h`; `now` gives its own back. The machine's clock goes on.
+# clock UNIT OFFSET: for the unit it is another time, as `+52h`; `now` gives its own back. The machine's clock goes on. Its timer,
+# which would elapse as the units are read anew, is stopped: `by_timer` and `slept_through` start it.
 clock() {
   local folder=.config/systemd/user/$1.service.d
+  as_alice "systemctl --user stop $1.timer"
   if [ "$2" = now ]; then
     as_alice "rm -f $folder/clock.conf; systemctl --user daemon-reload"
   else

@@ -48,6 +48,9 @@ guest "systemctl --user start $webui" > /dev/null
 # By its name alone it would have run on this schema: it is the name of both.
 eventually 60 'it is told from the new one by its digest' "journalctl --user -b -o cat -t podman-open-webui | grep 'image.older-than-data' -A 3 | grep 'last ran on .$old'"
 as_alice "systemctl --user stop $webui"
+shows 'a restore of what is newest warns: the image that is there is older' 'is of a newer schema than the image that is there.*image.older-than-data' 'aidb restore --dry-run open-webui'
+shows 'and names the pair' "aidb restore open-webui --snapshot" 'aidb restore --dry-run open-webui'
+never 'of the pair itself there is nothing to warn' "aidb restore --dry-run open-webui --snapshot $pair | grep image.older-than-data"
 expect 'the snapshot from before the update comes back' "aidb restore open-webui --snapshot $pair"
 same 'with the revision that the old image knows' "$old" "$(revision ai/open-webui/webui.db)"
 as_alice "systemctl --user reset-failed; systemctl --user start $webui"

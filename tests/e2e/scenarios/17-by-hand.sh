@@ -17,6 +17,9 @@ expect 'what it had is kept' "aidb list --json paperless | jq -e '.snapshots | l
 eventually 60 'and proven' "aidb list --json paperless | jq -e 'any(.snapshots[]; .proven)'"
 as_alice 'dd if=/dev/urandom of=paperless/data/webui.db bs=4096 seek=2 count=40 conv=notrunc status=none; rm -f paperless/data/webui.db-wal paperless/data/webui.db-shm'
 never 'damage holds its start' 'systemctl --user start paperless.service'
+alert='journalctl --user -b -o cat -u aidb-alert@paperless.service.service'
+eventually 60 'the companion that held it alerts: what is wrong, and what brings it back' "$alert | grep '^paperless/' && $alert | grep 'restore paperless'"
+same 'once' 1 "$(guest "$alert | grep -c '^Starting '")"
 never 'no container runs' 'podman container exists paperless'
 expect 'the restore is the same command' 'aidb restore paperless'
 expect 'it starts at once' 'systemctl --user start paperless.service'

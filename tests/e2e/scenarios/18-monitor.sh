@@ -101,5 +101,18 @@ looks 'the newest proven snapshot is old; crashes and recreation are long ago' \
 clock aidb-backup +52h
 slept_through aidb-backup
 looks 'with the next backup it is over' 'ended snapshot.stale warn'
+
+# It grows by 80 MiB an hour, and the disk has room for less than a day of that.
+as_alice 'fallocate -l $(($(df --output=avail -B 1 ai | tail -n 1) - (1700 << 20))) filler'
+for hour in 53 54 55; do
+  as_alice "podman exec open-webui python3 -c 'import sqlite3; d = sqlite3.connect(\"/app/backend/data/webui.db\", timeout=60); d.execute(\"create table if not exists ballast(x)\"); d.execute(\"insert into ballast values (zeroblob(80 << 20))\"); d.commit()'"
+  clock aidb-monitor +${hour}h
+  by_timer aidb-monitor
+  [ $hour = 55 ] || same 'two hours are no pace' '' "$(told)"
+done
+shows 'it says how fast, and for how long there is room' 'it grew by .* MiB an hour or more, 3 hours in a row; .* enough for 1[0-9] hours' 'cat told/*'
+same 'it is told before the disk is full' 'opened space.growth warn' "$(told)"
+as_alice 'rm filler; sync'
+looks 'there is room for it' 'ended space.growth warn'
 clock aidb-monitor now
 looks 'a clock that is set back is no news' ''
