@@ -4,6 +4,8 @@
 //! (which preset an image gets, which path it uses) are pure functions here and the same in Nix. A fact that is
 //! not known for sure is absent: a store without a contract is only looked at as the format that it is.
 
+pub mod store_file;
+
 use std::collections::BTreeMap;
 use std::path::{Component, Path, PathBuf};
 use std::sync::LazyLock;
@@ -12,8 +14,8 @@ use serde::Deserialize;
 use serde_json::Value;
 
 pub use self::database::{DatabaseAt, StoreFileEnv};
-use crate::discover::image::Image;
-use crate::settings::store_file::{StoreFile, lay_over};
+use crate::catalog::store_file::{StoreFile, lay_over};
+use crate::image::Image;
 
 mod database;
 

@@ -6,25 +6,21 @@ use std::time::{Duration, Instant};
 use jiff::Timestamp;
 
 use crate::capture::Root;
-use crate::error::Error;
-use crate::error::told;
+use crate::error::{Error, told};
 use crate::guard::{Damaged, Guard, Uninitialised};
 use crate::heal::{self, Healed, is_damaged};
 use crate::judge::{self, Finding, FindingId, Occasion, Severity};
 use crate::lock::{Lock, Mode};
 use crate::look::application::Terms;
-use crate::look::observation::Checked;
-use crate::look::observation::{Database, GuardObservation, Place, StoreObservation};
-use crate::look::scan;
+use crate::look::observation::{Checked, Database, GuardObservation, Place, StoreObservation};
 use crate::look::seen::{Seen, Standing};
-use crate::look::{Depth, Way, Where};
+use crate::look::{Depth, Way, Where, scan};
 use crate::memory::Memory;
-use crate::migrate;
-use crate::pairing::older;
 use crate::report::{GuardReport, StoreReport};
 use crate::stack::Stack;
 use crate::vault::lock::PATIENCE;
 use crate::vault::restore;
+use crate::{migration, older};
 
 /// How to check.
 #[derive(Debug, Clone, Copy)]
@@ -71,7 +67,7 @@ pub fn check(stack: &mut Stack, guard: &Guard, how: How) -> GuardReport {
         }
     }
     findings.extend(healed);
-    findings.extend(migrate::interrupted(stack, guard, how.occasion));
+    findings.extend(migration::interrupted(stack, guard, how.occasion));
     if how.occasion == Occasion::Start {
         quarantine(stack, guard, &seen, &memory, &mut findings);
         use_tokens(stack, guard, &mut findings);

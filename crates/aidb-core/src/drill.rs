@@ -14,8 +14,7 @@ use std::time::{Duration, Instant};
 use jiff::Timestamp;
 
 use crate::check::{How, look};
-use crate::error::told;
-use crate::error::{Error, IoContext, Result};
+use crate::error::{Error, IoContext, Result, told};
 use crate::guard::Guard;
 use crate::judge::{self, Finding, FindingId, Occasion, Severity, Step, Verdict};
 use crate::lock::{Lock, Mode};

@@ -8,8 +8,7 @@ use rustix::io::Errno;
 
 use crate::capture::Root;
 use crate::capture::pin::sidecar;
-use crate::error::told;
-use crate::error::{IoContext, Result};
+use crate::error::{IoContext, Result, told};
 use crate::guard::Guard;
 use crate::judge::{Finding, FindingId, Severity};
 use crate::ledger;

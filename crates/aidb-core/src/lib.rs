@@ -12,50 +12,78 @@
     )
 )]
 
+// Rooms, floor by floor: a room knows rooms of the floors above it in this list, and no others (tests/rooms.rs).
+
+// Words, and what the system offers.
 pub mod aside_name;
-pub mod capture;
-pub mod catalog;
-pub mod check;
-pub mod discover;
-pub mod drill;
 pub mod error;
 pub mod filesystem;
+pub mod guard;
+pub mod hex;
+pub mod image;
+pub mod incarnation;
+mod lines;
+pub(crate) mod mounts;
+pub mod priority;
+pub mod progress;
+pub mod runs;
+mod step;
+mod words;
+
+pub mod catalog;
 pub mod finding;
 pub mod folder;
-pub mod gate;
-pub mod guard;
 pub mod hash;
-pub mod heal;
-pub mod hex;
-pub mod incarnation;
-pub mod judge;
-pub mod ledger;
-mod lines;
 pub mod lock;
-pub mod look;
 pub mod manifest;
-pub mod memory;
-pub mod migrate;
-pub mod monitor;
-pub(crate) mod mounts;
-pub mod pairing;
-pub mod podman;
-pub mod priority;
 pub mod program;
-pub mod progress;
-pub mod rename;
-pub mod report;
-pub mod rescue;
-pub mod runs;
-pub mod settings;
 pub mod space;
-pub mod stack;
+
+// What is to be guarded.
+pub mod settings;
 pub mod staging;
-mod step;
+
+pub mod discover;
 pub mod systemd;
 pub mod userns;
+
+// From a data folder to a private copy of it.
+pub mod capture;
+pub mod generation;
+
+pub mod podman;
+
+// From a data folder to observations, and from these to findings.
+pub mod look;
+
+pub mod memory;
+pub mod report;
+
+pub mod judge;
+
+// What is kept, and what is remembered.
 pub mod vault;
-mod words;
+
+pub mod ledger;
+pub mod rescue;
+
+pub mod pairing;
+pub mod rename;
+
+pub mod stack;
+
+// What the tools do.
+pub mod heal;
+pub mod migration;
+pub mod older;
+
+pub mod check;
+
+pub mod drill;
+pub mod gate;
+pub mod migrate;
+
+pub mod monitor;
 
 pub use error::{Error, Result};
 

@@ -8,8 +8,6 @@
 //! application's own, and knows no checksums. What was applied is remembered in the ledger, and in a copy in the vault.
 
 mod files;
-mod interrupted;
-mod record;
 mod run;
 
 use std::path::{Path, PathBuf};
@@ -18,15 +16,10 @@ use std::time::{Duration, Instant};
 use jiff::Timestamp;
 use serde::Serialize;
 
-pub use self::interrupted::interrupted;
-
 use self::files::File;
-use self::interrupted::interrupted_before;
-use self::record::{Pending, Record};
 use crate::capture::Root;
 use crate::check::{self, How};
-use crate::error::told;
-use crate::error::{Error, Result};
+use crate::error::{Error, Result, told};
 use crate::guard::{Guard, Store, StoreKind};
 use crate::heal;
 use crate::judge::{self, Finding, Occasion, Severity};
@@ -35,11 +28,11 @@ use crate::lock::{Lock, Mode};
 use crate::look::Depth;
 use crate::look::fingerprint::Fingerprint;
 use crate::memory::Memory;
+use crate::migration::{Pending, Record, interrupted_before};
 use crate::progress::Silent;
 use crate::stack::Stack;
-use crate::vault::Snapshot;
 use crate::vault::restore::{self, in_use};
-use crate::vault::{prove, take};
+use crate::vault::{Snapshot, prove, take};
 
 /// How to migrate.
 #[derive(Debug, Clone)]

@@ -4,8 +4,6 @@
 //! which image it belongs together. It is read from Podman's storage without calling Podman; when the container is gone
 //! already, from what the ledger last knew of it.
 
-pub mod older;
-
 use std::path::PathBuf;
 
 use crate::guard::Guard;

@@ -6,26 +6,21 @@ use std::path::{Path, PathBuf};
 use jiff::Timestamp;
 use tempfile::TempDir;
 
-use crate::error::told;
-use crate::error::{Error, IoContext, Result};
+use crate::error::{Error, IoContext, Result, told};
 use crate::guard::Guard;
 use crate::ledger::{Ledger, newest_good};
-use crate::look::scan;
 use crate::look::seen::{Seen, Standing};
-use crate::look::sqlite::Examiner;
-use crate::look::sqlite::disk;
-use crate::look::{Scratch, boot};
+use crate::look::sqlite::{Examiner, disk};
+use crate::look::{Scratch, boot, scan};
 use crate::manifest::Pairing;
 use crate::memory::{Former, Memory};
-use crate::pairing;
-use crate::rename;
-use crate::rescue;
 use crate::settings::{Environment, Program, Settings};
 use crate::systemd::UserManager;
 use crate::vault::meant::meant;
 use crate::vault::retention::SeenAgain;
 use crate::vault::take::{self, nearest_existing};
 use crate::vault::{Archive, Snapshot, SnapshotName, Vault, archive};
+use crate::{pairing, rename, rescue};
 
 /// How many snapshots that nobody has proven are looked at for data.
 const MOST_UNPROVEN: usize = 8;

@@ -5,7 +5,8 @@ use std::time::Duration;
 
 use aidb_cli::text::{count, plain, size};
 use aidb_cli::{Common, Ui, render, snapshots};
-use aidb_core::gate::{Change, Outcome, Passage, Request, pass};
+use aidb_core::gate::{Outcome, Passage, Request, pass};
+use aidb_core::generation::Change;
 use aidb_core::guard::Guard;
 use aidb_core::judge::Verdict;
 use aidb_core::look::Depth;

@@ -5,16 +5,14 @@ use std::time::Duration;
 
 use aidb_cli::text::{ago, count, plain};
 use aidb_cli::{Common, Ui, common::duration, render, units};
-use aidb_core::Error;
 use aidb_core::guard::Guard;
 use aidb_core::judge::Verdict;
 use aidb_core::lock::{Lock, Mode};
 use aidb_core::manifest::Numbering;
-use aidb_core::pairing::older;
-use aidb_core::rescue;
 use aidb_core::stack::{Kept, Stack};
 use aidb_core::userns::{self, UserNamespace};
 use aidb_core::vault::restore::{self, Options};
+use aidb_core::{Error, older, rescue};
 use anyhow::Context as _;
 
 use jiff::Timestamp;

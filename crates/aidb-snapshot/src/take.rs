@@ -4,9 +4,7 @@ use std::time::{Duration, Instant};
 
 use aidb_cli::text::{count, plain, size, took};
 use aidb_cli::{Common, Ui, common::duration, hooks, snapshots};
-use aidb_core::Error;
 use aidb_core::capture::freeze::Cgroups;
-use aidb_core::filesystem;
 use aidb_core::guard::Guard;
 use aidb_core::judge::{Finding, FindingId, Severity, Verdict};
 use aidb_core::look::nothing;
@@ -16,6 +14,7 @@ use aidb_core::stack::Stack;
 use aidb_core::userns::{self, UserNamespace};
 use aidb_core::vault::Snapshot;
 use aidb_core::vault::take::{self, Request, Taken};
+use aidb_core::{Error, filesystem};
 use anyhow::Context as _;
 
 use crate::lacking::Lacking;

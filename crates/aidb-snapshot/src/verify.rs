@@ -4,15 +4,14 @@ use std::time::Duration;
 
 use aidb_cli::text::{count, plain};
 use aidb_cli::{Common, Ui, common::duration, snapshots};
-use aidb_core::Error;
 use aidb_core::judge::Verdict;
 use aidb_core::lock::{Lock, Mode};
 use aidb_core::manifest::RelPath;
-use aidb_core::priority;
 use aidb_core::progress::Progress;
 use aidb_core::stack::{Kept, Stack};
 use aidb_core::vault::verify::{self, Reading, Verified};
 use aidb_core::vault::{Archive, Snapshot};
+use aidb_core::{Error, priority};
 use serde_json::{Value, json};
 
 /// How long to wait for whoever holds the guard.

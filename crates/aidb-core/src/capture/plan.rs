@@ -3,18 +3,18 @@
 //! *Same* is decided as git does it: inode, size and times are those of the capture before, and the times are older
 //! than that capture by two seconds at least. A later write within the same tick of the clock would look the same.
 
-use std::collections::{HashMap, HashSet};
+use std::collections::HashMap;
 use std::path::{Path, PathBuf};
 
 use jiff::Timestamp;
 use rustix::fs::{FileType, OFlags, Stat};
 use rustix::io::Errno;
 
+use super::blobs::Blobs;
 use super::pin::{COMPANIONS, sidecar};
 use super::tree::{ctime_ns, mtime_ns, size_bytes, xattrs};
 use super::walk::{Found, Root};
 use crate::guard::{Guard, StoreKind};
-use crate::look::ollama::{blob_digest, named_blobs};
 use crate::manifest::{DatabaseSource, Entry, Kind, Manifest, Numbering, RootFolder, Source};
 use crate::userns::IdMap;
 
@@ -32,41 +32,6 @@ pub struct Base {
     settled_before_ns: i64,
     /// Whether it counts also without hashes: it is not linked to by what will be proven on its word.
     is_unproven: bool,
-}
-
-/// Ollama's blobs that a manifest names: their content is what their name says, for ever.
-#[derive(Debug, Default)]
-pub struct Blobs {
-    /// The blobs' folder, relative to the data folder, and the sizes that manifests give, by digest.
-    stores: Vec<(PathBuf, HashMap<String, u64>)>,
-    /// Those whose hash was verified: path, inode, size, modification time.
-    verified: HashSet<Blob>,
-}
-
-/// One state of one blob.
-#[derive(Debug, Clone, PartialEq, Eq, Hash)]
-pub struct Blob {
-    /// Relative to the data folder.
-    pub path: PathBuf,
-    /// Inode number.
-    pub inode: u64,
-    /// Length in bytes.
-    pub size_bytes: u64,
-    /// Modification time, nanoseconds since 1970.
-    pub mtime_ns: i64,
-}
-
-impl Blob {
-    /// Returns the state that `stat` tells.
-    #[must_use]
-    pub fn of(path: &Path, stat: &Stat) -> Self {
-        Self {
-            path: path.to_owned(),
-            inode: stat.st_ino,
-            size_bytes: size_bytes(stat),
-            mtime_ns: mtime_ns(stat),
-        }
-    }
 }
 
 /// What is to be done about one name of a data folder.
@@ -212,52 +177,6 @@ fn by_path(entries: Vec<Entry>) -> HashMap<PathBuf, Entry> {
         .into_iter()
         .map(|e| (e.path.as_path().to_owned(), e));
     keyed.collect()
-}
-
-impl Blobs {
-    /// Reads the manifests of a guard's Ollama stores. Unreadable ones name nothing.
-    #[must_use]
-    pub fn of(root: &Root, guard: &Guard, verified: HashSet<Blob>) -> Self {
-        let stores = guard.stores.iter().filter(|s| s.kind == StoreKind::Ollama);
-        let stores = stores.map(|s| {
-            let folder = if s.path == Path::new(".") {
-                PathBuf::new()
-            } else {
-                s.path.clone()
-            };
-            let named = named_blobs(root, &folder);
-            (folder.join("blobs"), named)
-        });
-        Self {
-            stores: stores.collect(),
-            verified,
-        }
-    }
-
-    /// Returns the digest of a blob that a manifest names with exactly this size.
-    #[must_use]
-    pub fn digest_of(&self, path: &Path, stat: &Stat) -> Option<String> {
-        let digest = blob_digest(path.file_name()?.to_str()?)?;
-        let folder = path.parent()?;
-        self.stores
-            .iter()
-            .any(|(f, named)| f == folder && named.get(&digest) == Some(&size_bytes(stat)))
-            .then_some(digest)
-    }
-
-    /// Returns the digest of a blob below `root`, as the file is now.
-    #[must_use]
-    pub fn digest_in(&self, root: &Root, path: &Path) -> Option<String> {
-        // What cannot be a blob is not looked at.
-        blob_digest(path.file_name()?.to_str()?)?;
-        self.digest_of(path, &root.stat(path).ok()??)
-    }
-
-    /// Returns whether this very state of a blob was hashed before.
-    #[must_use]
-    pub fn is_verified(&self, blob: &Blob) -> bool {
-        self.verified.contains(blob)
-    }
 }
 
 /// Returns whether a file was written to since a capture that began at this time, or so shortly before that it may have

@@ -6,15 +6,15 @@ use serde::Deserialize;
 use serde::de::DeserializeOwned;
 use serde_json::Value;
 
+use super::Discovery;
 use super::container_unit::{expand, words};
-use super::image::Image;
 use super::mount_lines::{parse_mount, parse_volume};
 use super::tests::Home;
 use super::volume::{Access, Mount, MountSource, Unusable};
-use super::{DiscoverProblemKind, Discovery};
 use crate::catalog::{Catalog, DatabaseAt, Variables, container_path, matches_wildcard};
 use crate::guard::{Guard, StoreKind};
-use crate::settings::Environment;
+use crate::image::Image;
+use crate::settings::{DiscoverProblemKind, Environment};
 
 /// Returns the cases of one kind: what is given and what is expected.
 fn cases<T: DeserializeOwned>(kind: &str) -> Vec<T> {

@@ -8,9 +8,8 @@ use super::container_unit::{UnitFile, expand};
 use super::mount_lines::{parse_arguments, parse_mount, parse_tmpfs, parse_volume};
 use super::volume::Mount;
 use super::volume_unit::Volumes;
-use super::{DiscoverProblem, DiscoverProblemKind};
 use crate::catalog::Variables;
-use crate::settings::{Environment, is_container_name};
+use crate::settings::{DiscoverProblem, DiscoverProblemKind, Environment, is_container_name};
 
 /// Unit files are a few KiB; a file beyond this is none.
 const LARGEST_BYTES: u64 = 1 << 20;

@@ -2,16 +2,16 @@
 
 use std::path::{Path, PathBuf};
 
+use super::Discovery;
 use super::declared::Container;
 use super::folder::{Candidate, Folder, Folders};
-use super::image::Image;
 use super::volume::nested;
 use super::volume_unit::Volumes;
-use super::{DiscoverProblem, DiscoverProblemKind, Discovery};
 use crate::catalog::{Catalog, Preset};
 use crate::guard::{Guard, Policy};
+use crate::image::Image;
 use crate::settings::resolve::preset_stores;
-use crate::settings::{Environment, NotGuarded};
+use crate::settings::{DiscoverProblem, DiscoverProblemKind, Environment, NotGuarded};
 
 /// Adds a container's guards, its folders that nobody guards, and what is wrong with them.
 pub fn derive(

@@ -7,11 +7,10 @@ use super::declared::Container;
 use super::keeps_nothing::keeps_nothing;
 use super::volume::{Access, Mount, MountSource, find, nested};
 use super::volume_unit::{Place, Volumes};
-use super::{DiscoverProblem, DiscoverProblemKind};
+use crate::catalog::store_file::StoreFile;
 use crate::catalog::{DataPath, Preset, Volume};
 use crate::guard::NestedMount;
-use crate::settings::Environment;
-use crate::settings::store_file::StoreFile;
+use crate::settings::{DiscoverProblem, DiscoverProblemKind, Environment};
 
 /// A folder that a container can have a guard of.
 pub(super) struct Candidate<'a> {

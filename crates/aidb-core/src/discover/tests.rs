@@ -1,6 +1,7 @@
 //! Unit files as people and Home Manager write them, and what becomes of them.
 
 use super::*;
+use crate::finding::FindingId;
 use crate::settings::Settings;
 use std::io::Write;
 use std::path::Path;
@@ -456,7 +457,7 @@ proptest::proptest! {
         let _ = mount_lines::parse_arguments(&words, &environment);
         let _ = mount_lines::parse_volume(&text, &environment);
         let _ = mount_lines::parse_mount(&text, &environment);
-        if let Some(image) = image::Image::parse(&text) {
+        if let Some(image) = crate::image::Image::parse(&text) {
             let _ = Catalog::builtin().for_image(&image);
         }
         let _ = crate::catalog::matches_wildcard(&text, &text);

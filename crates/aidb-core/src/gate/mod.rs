@@ -8,30 +8,25 @@
 //! settings, or its data moves. What such a container wrote outside its volumes is rescued, and so is what an earlier
 //! boot left.
 
-mod generation;
-
 use std::collections::BTreeSet;
 use std::path::Path;
 use std::time::{Duration, Instant};
 
 use crate::check::{self, How};
-use crate::error::Result;
-use crate::error::told;
+use crate::error::{Result, told};
 use crate::guard::Guard;
 use crate::judge::{Finding, FindingId, Occasion, Severity, Verdict};
 use crate::look::Depth;
 use crate::manifest::Pairing;
-use crate::pairing::older;
 use crate::podman::Storage;
 use crate::progress::Silent;
 use crate::report::GuardReport;
-use crate::rescue;
 use crate::settings::Gate;
 use crate::stack::Stack;
-use crate::vault::Snapshot;
-use crate::vault::take;
+use crate::vault::{Snapshot, take};
+use crate::{older, rescue};
 
-pub use generation::{Change, Generation};
+use crate::generation::{Change, Generation};
 
 /// What is asked at the gate.
 #[derive(Debug, Clone, Copy)]
@@ -222,7 +217,7 @@ fn passages(stack: &Stack, request: &Request, notes: &mut Vec<String>) -> Vec<Pa
         let unit = guard.unit.as_ref().filter(|unit| running.contains(*unit));
         let (change, hooked) = match (&from, unit) {
             (Some(from), Some(unit)) => {
-                let change = generation::change(from, &to, unit);
+                let change = crate::generation::change(from, &to, unit);
                 let hooked = from.keeps_at_stop(unit);
                 match (change, hooked) {
                     (Ok(change), Ok(hooked)) => (change, hooked),

@@ -13,7 +13,7 @@ use jiff::tz::TimeZone;
 use rusqlite::params;
 
 use super::Ledger;
-use crate::capture::plan::Blob;
+use crate::capture::blobs::Blob;
 use crate::error::Result;
 use crate::vault::SnapshotName;
 use crate::vault::retention::SeenAgain;

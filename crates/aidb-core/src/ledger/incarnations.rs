@@ -10,8 +10,7 @@ use rusqlite::{Row, params};
 use super::Ledger;
 use super::endings::Left;
 use crate::error::Result;
-use crate::incarnation::Ending;
-use crate::incarnation::Incarnation;
+use crate::incarnation::{Ending, Incarnation};
 
 pub(super) const TABLE: &str = "
     create table if not exists incarnation (

@@ -11,6 +11,8 @@ use serde::Deserialize;
 use super::content;
 use super::tour::{Content, Kind, MOST_FILE_BYTES, Several, Tour};
 use crate::capture::Root;
+use crate::capture::blobs::{Blob, Blobs, blob_digest};
+use crate::guard::{Guard, StoreKind};
 
 /// Where a manifest lies below `manifests`: registry, namespace, model, tag. The server looks nowhere else.
 const MANIFEST_DEPTH: usize = 4;
@@ -245,15 +247,6 @@ fn layers(bytes: &[u8]) -> Result<Vec<(String, u64)>, String> {
     Ok(named)
 }
 
-/// Returns the digest in `sha256-HEX` or, as older versions wrote it, `sha256:HEX`.
-pub(crate) fn blob_digest(name: &str) -> Option<String> {
-    let hex = name
-        .strip_prefix("sha256-")
-        .or_else(|| name.strip_prefix("sha256:"))?;
-    let is_digest = hex.len() == 64 && hex.bytes().all(|b| b.is_ascii_hexdigit());
-    is_digest.then(|| hex.to_ascii_lowercase())
-}
-
 /// Returns a model's name as `ollama list` shows it.
 fn model_name(path: &Path) -> String {
     let text = path.to_string_lossy();
@@ -310,9 +303,27 @@ impl Hashed {
     }
 }
 
+impl Blobs {
+    /// Reads the manifests of a guard's Ollama stores. Unreadable ones name nothing.
+    #[must_use]
+    pub fn of(root: &Root, guard: &Guard, verified: HashSet<Blob>) -> Self {
+        let stores = guard.stores.iter().filter(|s| s.kind == StoreKind::Ollama);
+        let stores = stores.map(|s| {
+            let folder = if s.path == Path::new(".") {
+                PathBuf::new()
+            } else {
+                s.path.clone()
+            };
+            let named = named_blobs(root, &folder);
+            (folder.join("blobs"), named)
+        });
+        Self::new(stores.collect(), verified)
+    }
+}
+
 /// Returns the digests of the blobs that a store's manifests name, with the sizes that they give. `folder` is the one
 /// with `manifests` and `blobs`, relative to the root. A digest that is named with several sizes is left out.
-pub(crate) fn named_blobs(root: &Root, folder: &Path) -> HashMap<String, u64> {
+fn named_blobs(root: &Root, folder: &Path) -> HashMap<String, u64> {
     named(&mut Tour::new(root, Instant::now() + NAMES_WITHIN), folder)
 }
 

@@ -16,8 +16,7 @@ use crate::capture::database::{database, wal_header};
 use crate::capture::pin::{Pin, same_state, sidecar};
 use crate::error::IoContext as _;
 use crate::error::told;
-use crate::space::is_full;
-use crate::space::space;
+use crate::space::{is_full, space};
 
 /// What stays free beside a copy that shares no blocks with its original: whoever else writes there goes on.
 const LEFT_FREE_BYTES: u64 = 64 << 20;

@@ -4,12 +4,10 @@
 use jiff::Timestamp;
 
 use super::watch::{Watch, Watched};
-use crate::error::Result;
-use crate::error::told;
+use crate::error::{Result, told};
 use crate::judge::Verdict;
 use crate::judge::snapshots::Kept;
-use crate::ledger::Alert;
-use crate::ledger::{Event, Ledger};
+use crate::ledger::{Alert, Event, Ledger};
 use crate::settings::NotGuarded;
 use crate::space::{Space, space};
 use crate::stack::Stack;

@@ -9,11 +9,9 @@ use jiff::Timestamp;
 use serde_json::{Value, json};
 
 use super::alert::News;
-use crate::error::told;
-use crate::error::{Error, Result};
+use crate::error::{Error, Result, told};
 use crate::judge::Severity;
-use crate::ledger::Alert;
-use crate::ledger::Ledger;
+use crate::ledger::{Alert, Ledger};
 use crate::program::Program;
 use crate::settings::{self, Settings};
 use crate::stack::Stack;

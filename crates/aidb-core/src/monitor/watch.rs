@@ -10,8 +10,7 @@ use jiff::Timestamp;
 
 use super::alert::Topic;
 use crate::check::{How, check};
-use crate::error::told;
-use crate::error::{IoContext as _, Result};
+use crate::error::{IoContext as _, Result, told};
 use crate::guard::Guard;
 use crate::incarnation::Incarnation;
 use crate::judge::container::{Facts, Presence};
@@ -27,11 +26,10 @@ use crate::look::{Depth, nothing};
 use crate::podman::{Container, Podman};
 use crate::program::Program;
 use crate::report::GuardReport;
-use crate::rescue;
 use crate::settings::Source;
-use crate::space;
 use crate::stack::Stack;
 use crate::userns::{self, UserNamespace};
+use crate::{rescue, space};
 
 /// How long each program may take.
 pub const PATIENCE: Duration = Duration::from_secs(10);

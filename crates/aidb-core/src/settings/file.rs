@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use serde::{Deserialize, Serialize};
 
 use super::programs::Programs;
-use super::store_file::StoreFile;
+use crate::catalog::store_file::StoreFile;
 use crate::guard::{Damaged, Reaction, Uninitialised};
 
 /// Settings of aidb: what is guarded, and where snapshots are kept.

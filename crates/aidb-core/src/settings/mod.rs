@@ -6,26 +6,24 @@
 pub mod check;
 pub mod environment;
 pub mod file;
+mod keep;
 pub mod overlap;
 pub mod paths;
 pub mod programs;
 pub mod read;
 pub mod resolve;
-pub mod store_file;
+mod surroundings;
 
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::time::Duration;
-
-use serde::{Deserialize, Serialize};
 
 pub use environment::Environment;
 pub use file::{Gate, json_schema};
+pub use keep::Keep;
 pub use programs::{Program, Programs};
 pub use resolve::is_container_name;
+pub use surroundings::{DiscoverProblem, DiscoverProblemKind, NotGuarded};
 
-pub use crate::vault::retention::Keep;
-
-use crate::discover::{self, DiscoverProblem};
 use crate::guard::Guard;
 use crate::{Error, Result};
 
@@ -86,111 +84,7 @@ pub enum Source {
     Discovered,
 }
 
-/// A container with data that nobody guards.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct NotGuarded {
-    /// The container's name.
-    pub container: String,
-    /// Its writable folders on the host.
-    pub folders: Vec<PathBuf>,
-    /// Why it is not guarded.
-    pub why: String,
-}
-
 impl Settings {
-    /// Returns the settings: of the file that is named, else of `$XDG_CONFIG_HOME/aidb/stack.json` if it exists,
-    /// else what the quadlets and Home Manager's units show.
-    ///
-    /// # Errors
-    /// [`Error::Settings`] if the file cannot be used, or if there is nothing at all to guard.
-    /// [`Error::Io`] if a file cannot be looked at.
-    pub fn load(config: Option<&Path>, environment: &Environment) -> Result<Self> {
-        if let Some(file) = config {
-            return read::read(file, environment);
-        }
-        let file = environment.config_home.join("aidb/stack.json");
-        // A link that leads nowhere is a broken installation, not the absence of settings.
-        match file.symlink_metadata() {
-            Ok(_) => read::read(&file, environment),
-            Err(error) if is_absent(&error) => Self::discovered(environment, &file),
-            Err(source) => Err(Error::Io {
-                doing: "look at",
-                path: file,
-                source,
-            }),
-        }
-    }
-
-    fn discovered(environment: &Environment, file: &Path) -> Result<Self> {
-        let found = discover::discover(environment);
-        if found.is_empty() {
-            return Err(Error::Settings {
-                file: None,
-                what: format!(
-                    "expected `{}`, or containers in `{}`, found neither",
-                    file.display(),
-                    environment.config_home.join("containers/systemd").display()
-                ),
-                hint: Some(format!(
-                    "to guard a folder of your own, write to `{}`: {}",
-                    file.display(),
-                    minimal()
-                )),
-            });
-        }
-        Ok(Self {
-            source: Source::Discovered,
-            vault: environment.data_home.join("aidb-vault"),
-            state: environment.state_home.join("aidb"),
-            keep: Keep::default(),
-            guards: found.guards,
-            programs: Programs::default(),
-            gate: Gate::default(),
-            alert: Ways::default(),
-            offsite: false,
-            not_guarded: found.not_guarded,
-            problems: found.problems,
-        })
-    }
-
-    /// Adds what discovery knows of containers that the settings do not name: those that nobody guards, and units
-    /// that are odd. For tools that show the whole picture; it changes no guard.
-    #[must_use]
-    pub fn with_surroundings(mut self, environment: &Environment) -> Self {
-        if self.source == Source::Discovered {
-            return self;
-        }
-        let found = discover::discover(environment);
-        let named = |container: &str| {
-            self.guards.iter().any(|g| g.container == container)
-                || self.not_guarded.iter().any(|n| n.container == container)
-        };
-        let mut others: Vec<NotGuarded> = found
-            .guards
-            .iter()
-            .filter(|guard| !named(&guard.container))
-            .map(|guard| NotGuarded {
-                container: guard.container.clone(),
-                folders: vec![guard.data.clone()],
-                why: "the settings do not name it".to_owned(),
-            })
-            .collect();
-        others.extend(
-            found
-                .not_guarded
-                .into_iter()
-                .filter(|n| !named(&n.container)),
-        );
-        let problems: Vec<DiscoverProblem> = found
-            .problems
-            .into_iter()
-            .filter(|p| p.container.as_deref().is_none_or(|c| !named(c)))
-            .collect();
-        self.not_guarded.extend(others);
-        self.problems.extend(problems);
-        self
-    }
-
     /// Returns the guards that are named: each name is a guard's, or a part of only one guard's. No name means all.
     ///
     /// # Errors
@@ -251,7 +145,7 @@ impl Settings {
 }
 
 /// Returns whether an error says that a path does not exist, and not that it could not be looked at.
-fn is_absent(error: &std::io::Error) -> bool {
+pub(crate) fn is_absent(error: &std::io::Error) -> bool {
     matches!(
         error.kind(),
         std::io::ErrorKind::NotFound | std::io::ErrorKind::NotADirectory
@@ -259,7 +153,7 @@ fn is_absent(error: &std::io::Error) -> bool {
 }
 
 /// Returns the smallest settings that guard a folder.
-fn minimal() -> &'static str {
+pub(crate) fn minimal() -> &'static str {
     r#"{ "schema": 1, "vault": "~/.local/share/aidb-vault", "guards": { "my-app": { "data": "~/my-app", "stores": { "db": { "kind": "sqlite", "path": "app.db" } } } } }"#
 }
 

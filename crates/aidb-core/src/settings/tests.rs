@@ -1,5 +1,7 @@
 //! What `stack.json` may say, and what is said about what it may not.
 
+use std::path::Path;
+
 use super::*;
 use crate::guard::{Damaged, Reaction, StoreKind, Uninitialised};
 use serde_json::json;

@@ -5,10 +5,12 @@ use std::time::Duration;
 
 use super::layout::Vault;
 use super::name::SnapshotName;
-use super::retention::{self, Candidate, Decision, Keep, SeenAgain};
+use super::retention;
+use super::retention::{Candidate, Decision, SeenAgain};
 use super::room::drop_one;
 use crate::error::Result;
 use crate::lock::{Lock, Mode};
+use crate::settings::Keep;
 use crate::staging::Staging;
 
 /// How often is planned again because one that was to stay was not whole.

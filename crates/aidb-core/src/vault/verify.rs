@@ -11,8 +11,8 @@ use rustix::fs::{Advice, fadvise};
 
 use super::layout::{DAMAGED, Snapshot, Vault};
 use super::publish::write_json;
+use crate::capture::blobs::Blobs;
 use crate::capture::pin::{COMPANIONS, sidecar};
-use crate::capture::plan::Blobs;
 use crate::capture::walk::{Exclude, Root};
 use crate::error::{IoContext as _, Result};
 use crate::look::content::{self, Digests};

@@ -9,11 +9,10 @@ use super::half_made::clear_in;
 use super::{Archive, SUFFIX, beside, pack, read};
 use crate::error::{Error, IoContext, Result};
 use crate::lock::{Lock, Mode};
-use crate::priority;
 use crate::progress::Progress;
-use crate::space;
 use crate::vault::publish::{sync_folder, write_durably};
 use crate::vault::{Snapshot, Vault, retention};
+use crate::{priority, space};
 
 /// What came of it.
 #[derive(Debug)]

@@ -129,7 +129,7 @@ fn a_snapshot_that_is_being_archived_is_not_pruned() {
         bench.put("note", &sequence.to_string());
         let _ = proven(&bench, sequence);
     }
-    let keep = crate::vault::retention::Keep {
+    let keep = crate::settings::Keep {
         last: 1,
         daily: 0,
         weekly: 0,

@@ -7,14 +7,12 @@ use rustix::io::Errno;
 
 use super::job::Job;
 use super::place::Place;
-use super::put_aside;
 use super::stage::Written;
 use super::staging::Staging;
 use super::step::{exchange, rename_path, sync_folder};
-use super::subvolume;
+use super::{put_aside, subvolume};
 use crate::aside_name::Name;
-use crate::error::told;
-use crate::error::{Error, IoContext, Result};
+use crate::error::{Error, IoContext, Result, told};
 
 /// How an exchange ended.
 pub(super) enum Outcome {

@@ -6,9 +6,8 @@ use rustix::fs::CWD;
 use rustix::io::Errno;
 
 use super::place::Place;
-use super::put_aside;
 use super::step::{make_folder, remove_staging, rename_path, step, sync_folder};
-use super::subvolume;
+use super::{put_aside, subvolume};
 use crate::aside_name::Name;
 use crate::error::{IoContext, Result};
 

@@ -6,8 +6,9 @@ use std::time::{Duration, Instant};
 use jiff::Timestamp;
 
 use super::{Request, Taken, Taking, walk};
+use crate::capture::blobs::Blob;
 use crate::capture::freeze::{self, Cgroups};
-use crate::capture::plan::{Base, Blob};
+use crate::capture::plan::Base;
 use crate::capture::{Captured, Limits, Manner, tree};
 use crate::error::{Error, Result};
 use crate::staging::Staging;

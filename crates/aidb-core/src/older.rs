@@ -9,9 +9,9 @@ use std::path::Path;
 
 use jiff::Timestamp;
 
-use crate::discover::image::Image;
-use crate::gate::Generation;
+use crate::generation::Generation;
 use crate::guard::Guard;
+use crate::image::Image;
 use crate::judge::{Finding, FindingId, Severity, Step, allow};
 use crate::look::observation::GuardObservation;
 use crate::manifest::short_digest;

@@ -1,8 +1,7 @@
 //! A migration that was killed: said before a start, and by the next run.
 
 use super::record::{Pending, Record};
-use crate::error::Error;
-use crate::error::told;
+use crate::error::{Error, told};
 use crate::guard::{Guard, Store, StoreKind};
 use crate::judge::{self, Finding, FindingId, Occasion, Severity, Step};
 use crate::stack::Stack;
@@ -65,7 +64,7 @@ pub fn interrupted(stack: &mut Stack, guard: &Guard, occasion: Occasion) -> Vec<
     findings
 }
 
-pub(super) fn interrupted_before(guard: &Guard, store: &Store, pending: &Pending) -> Error {
+pub(crate) fn interrupted_before(guard: &Guard, store: &Store, pending: &Pending) -> Error {
     let hint = match &pending.snapshot {
         Some(id) => format!(
             "`aidb restore {} --snapshot {} --only {}` brings back the state before it; then migrate again",

@@ -9,8 +9,8 @@ use serde::{Deserialize, Serialize};
 
 use crate::error::{Error, IoContext, Result};
 use crate::guard::{Guard, Store};
-use crate::ledger::Applied;
-use crate::ledger::Event;
+use crate::ledger::{Applied, Event};
+
 use crate::stack::Stack;
 use crate::vault::publish::write_json;
 
@@ -19,7 +19,7 @@ const FORMAT: u32 = 1;
 
 /// What is known of a store's migrations.
 #[derive(Debug, Clone, Default, Serialize, Deserialize)]
-pub(super) struct Record {
+pub(crate) struct Record {
     format: u32,
     /// By rising number.
     pub applied: Vec<Applied>,
@@ -29,7 +29,7 @@ pub(super) struct Record {
 
 /// A file that is being applied.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub(super) struct Pending {
+pub(crate) struct Pending {
     pub file: String,
     /// What brings back the state before.
     pub snapshot: Option<String>,
@@ -41,7 +41,7 @@ pub(super) struct Pending {
 
 impl Record {
     /// Returns the file that was being applied when a migration of the store was killed.
-    pub(super) fn pending(
+    pub(crate) fn pending(
         stack: &mut Stack,
         guard: &Guard,
         store: &Store,
@@ -53,7 +53,7 @@ impl Record {
         Ok(Self::read(stack, guard, store)?.pending)
     }
 
-    pub(super) fn read(stack: &mut Stack, guard: &Guard, store: &Store) -> Result<Self> {
+    pub(crate) fn read(stack: &mut Stack, guard: &Guard, store: &Store) -> Result<Self> {
         let path = copy_path(stack, guard, store);
         let mut record = match std::fs::read(&path) {
             Ok(text) => serde_json::from_slice::<Self>(&text)
@@ -91,7 +91,7 @@ impl Record {
         Ok(record)
     }
 
-    pub(super) fn write(&mut self, stack: &mut Stack, guard: &Guard, store: &Store) -> Result<()> {
+    pub(crate) fn write(&mut self, stack: &mut Stack, guard: &Guard, store: &Store) -> Result<()> {
         self.format = FORMAT;
         crate::folder::make(&stack.vault.guard_folder(&guard.name))?;
         write_json(&copy_path(stack, guard, store), self)?;
