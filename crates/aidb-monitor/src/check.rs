@@ -1,6 +1,8 @@
 //! `check`: one look at everything, compared with what is known; what is new is told.
 
-use aidb_cli::{Common, Ui, render};
+use std::time::Duration;
+
+use aidb_cli::{Common, Ui, common::duration, render};
 use aidb_core::judge::Verdict;
 use aidb_core::monitor::{Watch, Watched};
 use aidb_core::report::GuardReport;
@@ -13,6 +15,10 @@ pub struct Args {
     /// Guard to look at, or any unambiguous part of its name (without one, all of them)
     #[arg(value_name = "GUARD")]
     guards: Vec<String>,
+
+    /// How long the data of one guard may be looked at
+    #[arg(long, value_name = "TIME", default_value = "10min", value_parser = duration)]
+    deadline: Duration,
 }
 
 pub fn check(common: &Common, args: &Args, ui: &mut Ui) -> anyhow::Result<Verdict> {
@@ -21,7 +27,7 @@ pub fn check(common: &Common, args: &Args, ui: &mut Ui) -> anyhow::Result<Verdic
         ui.note(format!("note: {notice}"));
     }
     let guards = stack.guards(&args.guards)?;
-    let mut watch = Watch::begin(&stack, &guards);
+    let mut watch = Watch::begin(&stack, &guards).within(args.deadline);
     let watched: Vec<Watched> = guards
         .iter()
         .map(|guard| {

@@ -12,7 +12,7 @@ use std::process::ExitCode;
 
 use aidb_cli::{Common, Ui};
 use aidb_core::judge::Verdict;
-use aidb_core::monitor::watch::look_at_data;
+use aidb_core::monitor::watch::{DEADLINE, look_at_data};
 use aidb_core::stack::Stack;
 use clap::{CommandFactory as _, Parser, Subcommand};
 
@@ -70,7 +70,7 @@ fn main() -> ExitCode {
 fn look(common: &Common, guard: &str, ui: &mut Ui) -> anyhow::Result<Verdict> {
     let mut stack = Stack::open(common.config.as_deref())?;
     let guard = stack.settings.select_one(guard)?.clone();
-    let report = look_at_data(&mut stack, &guard);
+    let report = look_at_data(&mut stack, &guard, DEADLINE);
     ui.document(&serde_json::to_value(report)?);
     Ok(Verdict::Pass)
 }

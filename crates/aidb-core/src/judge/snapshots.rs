@@ -1,5 +1,6 @@
 //! Judging the snapshots of a guard: is there a proven one, is it recent, is there another copy, is there room?
 
+use std::fmt::Write as _;
 use std::time::Duration;
 
 use jiff::{SignedDuration, Timestamp};
@@ -23,6 +24,17 @@ pub struct Kept {
     pub has_second_copy: Option<bool>,
     /// The room in the vault.
     pub space: Option<Space>,
+    /// What `verify` found to differ from what was kept, oldest first.
+    pub damaged: Vec<Damaged>,
+}
+
+/// A snapshot or an archive that is no longer what it was when it was proven.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Damaged {
+    /// The id that users and programs know.
+    pub id: String,
+    /// When `verify` found it.
+    pub found_at: Timestamp,
 }
 
 /// Returns what is to be said about a guard's snapshots.
@@ -38,6 +50,7 @@ pub fn judge(guard: &str, kept: &Kept, now: Timestamp) -> Vec<Finding> {
     }
     let mut findings = Vec::new();
     findings.extend(proven(guard, kept, now));
+    findings.extend(damaged(guard, kept));
     if !kept.good.is_empty() && kept.has_second_copy == Some(false) {
         let id = FindingId::SnapshotNoSecondCopy;
         findings.push(Finding {
@@ -95,6 +108,38 @@ fn age_told(age: SignedDuration) -> String {
     }
 }
 
+/// Once a sound copy is known from after it was found, that a kept one is damaged stays worth knowing: retention may keep
+/// it for months, and nobody could do more about it.
+fn damaged(guard: &str, kept: &Kept) -> Option<Finding> {
+    let newest = kept.damaged.iter().max_by_key(|d| d.found_at)?;
+    let is_made_good = kept
+        .good
+        .last()
+        .is_some_and(|(_, at)| *at > newest.found_at);
+    let severity = if is_made_good {
+        Severity::Info
+    } else {
+        Severity::Warn
+    };
+    let others = kept.damaged.len() - 1;
+    let mut evidence = format!("`{}`", newest.id);
+    if others > 0 {
+        let _ = write!(evidence, " and {others} more");
+    }
+    Some(Finding {
+        evidence: Some(evidence),
+        next: vec![
+            Step::new("take a sound one", &["take", guard]),
+            Step::new("read it once more", &["verify", &newest.id]),
+        ],
+        ..Finding::of_guard(
+            FindingId::SnapshotHash,
+            severity,
+            FindingId::SnapshotHash.meaning(),
+        )
+    })
+}
+
 /// A clone turns an overwrite into an allocation, and an application that writes through a mapping dies on a full disk.
 fn room(space: &Space) -> Option<Finding> {
     if space.free_bytes >= space.floor_bytes {
@@ -135,7 +180,7 @@ mod tests {
             has_data: Some(true),
             unknown: None,
             has_second_copy: Some(true),
-            space: None,
+            ..Kept::default()
         }
     }
 
@@ -183,6 +228,40 @@ mod tests {
             ..kept(&[0])
         };
         assert_eq!(ids(&one, 1), [("snapshot.no-second-copy", Severity::Info)]);
+    }
+
+    #[test]
+    fn a_damaged_copy_is_told_until_a_sound_one_is_known_from_after_it_was_found() {
+        let damaged = |hours: &[i64]| {
+            let each = hours.iter().map(|h| Damaged {
+                id: format!("web/damaged-{h}"),
+                found_at: at(*h),
+            });
+            Kept {
+                damaged: each.collect(),
+                ..kept(&[10])
+            }
+        };
+        let hash = "snapshot.hash";
+        assert_eq!(ids(&damaged(&[9]), 12), [(hash, Severity::Info)]);
+        assert_eq!(ids(&damaged(&[10]), 12), [(hash, Severity::Warn)]);
+        // The newest word counts, wherever it stands.
+        let two = damaged(&[11, 9]);
+        assert_eq!(ids(&two, 12), [(hash, Severity::Warn)]);
+        let found = &judge("web", &two, at(12))[0];
+        assert_eq!(
+            found.evidence.as_deref(),
+            Some("`web/damaged-11` and 1 more")
+        );
+        let nothing_good = Kept {
+            good: Vec::new(),
+            ..damaged(&[9])
+        };
+        let both = [
+            ("snapshot.none-proven", Severity::Warn),
+            (hash, Severity::Warn),
+        ];
+        assert_eq!(ids(&nothing_good, 12), both);
     }
 
     #[test]

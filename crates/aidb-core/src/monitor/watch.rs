@@ -15,7 +15,7 @@ use crate::guard::Guard;
 use crate::incarnation::Incarnation;
 use crate::judge::container::{Facts, Presence};
 use crate::judge::growth::Size;
-use crate::judge::snapshots::Kept;
+use crate::judge::snapshots::{Damaged, Kept};
 use crate::judge::{self, Finding, FindingId, Occasion, Severity, Verdict};
 use crate::ledger::{Ledger, Measurement, Running, Sighting};
 use crate::look::container::{
@@ -29,19 +29,22 @@ use crate::report::GuardReport;
 use crate::settings::Source;
 use crate::stack::Stack;
 use crate::userns::{self, UserNamespace};
+use crate::vault::verify;
 use crate::{rescue, space};
 
 /// How long each program may take.
 pub const PATIENCE: Duration = Duration::from_secs(10);
 /// After so many failures Podman is not asked again: each may take all of its time, and there may be a hundred guards.
 const MOST_FAILURES: u32 = 2;
-/// How long the data of one guard may be looked at.
-const DEADLINE: Duration = Duration::from_secs(600);
+/// How long the data of one guard may be looked at, unless somebody says otherwise.
+pub const DEADLINE: Duration = Duration::from_secs(600);
 
 /// A look at everything, begun.
 #[derive(Debug)]
 pub struct Watch {
     now: Timestamp,
+    /// How long the data of one guard may be looked at.
+    deadline: Duration,
     boot: String,
     podman: Result<Podman, String>,
     podman_failures: u32,
@@ -79,12 +82,19 @@ impl Watch {
         let (programs, environment) = (&stack.settings.programs, &stack.environment);
         Self {
             now: Timestamp::now(),
+            deadline: DEADLINE,
             boot: boot(),
             podman: Podman::find(programs, environment, PATIENCE).map_err(|e| told(&e)),
             podman_failures: 0,
             units: unit::states(&units, programs, environment, PATIENCE).map_err(|e| told(&e)),
             containers: BTreeMap::new(),
         }
+    }
+
+    /// Returns it with another time for the data of one guard.
+    #[must_use]
+    pub fn within(self, deadline: Duration) -> Self {
+        Self { deadline, ..self }
     }
 
     /// Returns when it began.
@@ -95,10 +105,10 @@ impl Watch {
 
     /// Looks at one guard, and notes what is worth remembering.
     pub fn look(&mut self, stack: &mut Stack, guard: &Guard) -> Watched {
-        let mut report = look_at_data(stack, guard);
+        let mut report = look_at_data(stack, guard, self.deadline);
         if userns::could_help() && report.findings.iter().any(Finding::is_denied) {
             // What may not be read even there stays as it was found here.
-            report = look_inside(stack, guard).unwrap_or(report);
+            report = look_inside(stack, guard, self.deadline).unwrap_or(report);
         }
         let mut not_looked_at = Vec::new();
         let is_unsure = |f: &Finding| f.verdict() == Verdict::Unknown;
@@ -271,18 +281,18 @@ fn size_bytes(report: &GuardReport) -> Option<u64> {
 
 /// Looks at a guard's data alone.
 #[must_use]
-pub fn look_at_data(stack: &mut Stack, guard: &Guard) -> GuardReport {
+pub fn look_at_data(stack: &mut Stack, guard: &Guard, deadline: Duration) -> GuardReport {
     let how = How {
         occasion: Occasion::Report,
         depth: Depth::Full,
-        deadline: DEADLINE,
+        deadline,
     };
     check(stack, guard, how)
 }
 
 /// Has this very tool look at a guard's data inside the containers' user namespace, where files of sub-uids can be read: its
 /// verb `look` answers with a report. The rest of a look stays outside: systemd and Podman do not know the root in there.
-fn look_inside(stack: &Stack, guard: &Guard) -> Result<GuardReport> {
+fn look_inside(stack: &Stack, guard: &Guard, deadline: Duration) -> Result<GuardReport> {
     let program = std::env::current_exe().doing("find", Path::new("/proc/self/exe"))?;
     let namespace = UserNamespace::find(&stack.settings.programs, &stack.environment)?;
     let mut command = namespace.command(&program);
@@ -290,7 +300,7 @@ fn look_inside(stack: &Stack, guard: &Guard) -> Result<GuardReport> {
     if let Source::File(file) = &stack.settings.source {
         command.arg("--config").arg(file);
     }
-    let mut program = Program::of(command, DEADLINE);
+    let mut program = Program::of(command, deadline);
     // Its status says that it ran inside; whether it answered, its answer says.
     let answer = program.run()?.answer;
     serde_json::from_slice(&answer)
@@ -371,6 +381,24 @@ fn lies_elsewhere(stack: &Stack, guard: &Guard) -> Option<bool> {
     told
 }
 
+/// Returns what of a guard `verify` found damaged; that the vault cannot be listed is said elsewhere.
+fn damaged(stack: &Stack, guard: &Guard) -> Vec<Damaged> {
+    let snapshots = verify::found_damaged(&stack.vault, &guard.name).unwrap_or_default();
+    let snapshots = snapshots.into_iter().map(|(name, at)| {
+        let id = format!("{}/{name}", guard.name);
+        (id, at)
+    });
+    let archives = stack.vault.archives(&guard.name).unwrap_or_default();
+    let archives = archives
+        .iter()
+        .filter_map(|a| Some((a.id(), a.found_damaged_at()?)));
+    let dated = |(id, at)| {
+        let found_at = Timestamp::try_from(at).ok()?;
+        Some(Damaged { id, found_at })
+    };
+    snapshots.chain(archives).filter_map(dated).collect()
+}
+
 /// Looks at what is kept of a guard: no more snapshots are opened than are needed to judge.
 fn kept(stack: &Stack, guard: &Guard, now: Timestamp) -> Kept {
     let mut kept = Kept {
@@ -380,6 +408,7 @@ fn kept(stack: &Stack, guard: &Guard, now: Timestamp) -> Kept {
             lies_elsewhere(stack, guard)
         },
         space: space::space(stack.vault.root()),
+        damaged: damaged(stack, guard),
         ..Kept::default()
     };
     let mut read = || -> Result<()> {

@@ -6,10 +6,12 @@ use std::os::unix::fs::{MetadataExt as _, PermissionsExt as _};
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Mutex, PoisonError};
+use std::time::SystemTime;
 
 use rustix::fs::{Advice, fadvise};
 
 use super::layout::{DAMAGED, Snapshot, Vault};
+use super::name::SnapshotName;
 use super::publish::write_json;
 use crate::capture::blobs::Blobs;
 use crate::capture::pin::{COMPANIONS, sidecar};
@@ -278,6 +280,20 @@ pub fn clear(snapshot: &Snapshot) -> Result<()> {
 #[must_use]
 pub fn is_damaged(snapshot: &Snapshot) -> bool {
     snapshot.path.join(DAMAGED).exists()
+}
+
+/// Returns the names of a guard's snapshots that were found damaged, oldest first, and when that was.
+///
+/// # Errors
+/// [`crate::Error::Io`] if the guard's folder cannot be listed.
+pub fn found_damaged(vault: &Vault, guard: &str) -> Result<Vec<(SnapshotName, SystemTime)>> {
+    let folder = vault.guard_folder(guard);
+    let found = |name: SnapshotName| {
+        let written = folder.join(name.to_string()).join(DAMAGED).metadata();
+        let at = written.and_then(|m| m.modified()).ok()?;
+        Some((name, at))
+    };
+    Ok(vault.names(guard)?.into_iter().filter_map(found).collect())
 }
 
 /// Remembers what differs: from now on the snapshot counts as proven no longer. The caller holds the guard's lock

@@ -1,11 +1,15 @@
 //! Logs and journals that do not belong where they lie, or cannot be used.
 
+use std::io::Write as _;
 use std::path::Path;
 
 use super::Label::{Forbidden, Optional, Required, WithBaseline};
 use super::{
     OwnCase, beside, crash, killed_after, killed_after_unwritten, main, patch, read_at, small, sql,
 };
+
+/// SQLite file format, 3.
+const JOURNAL_MAGIC: [u8; 8] = [0xd9, 0xd5, 0x05, 0xf9, 0x20, 0xa1, 0x63, 0xd7];
 
 const SPECIAL: &[&str] = &["store.special-file", "store.symlink"];
 
@@ -150,6 +154,12 @@ pub(super) const CASES: &[OwnCase] = &[
         );
     }),
     OwnCase::new(
+        "journal-of-a-commit-over-two-databases",
+        Required(&["sqlite.journal-super"]),
+        small,
+        killed_in_a_commit_over_two,
+    ),
+    OwnCase::new(
         "journal-of-a-gibibyte-of-nothing",
         Forbidden,
         small,
@@ -204,6 +214,37 @@ fn journal_of_another(data: &Path, rows: usize) {
     );
     std::fs::copy(beside(&other, "-journal"), beside(data, "-journal")).unwrap();
     std::fs::remove_dir_all(other).unwrap();
+}
+
+/// The journals of both name the super-journal, which is there until both have committed: SQLite file format, 3.1; as
+/// the application sees its path.
+fn killed_in_a_commit_over_two(data: &Path) {
+    killed_after(
+        &main(data),
+        "PRAGMA cache_size=2; BEGIN; UPDATE chat SET title = zeroblob(3000)",
+    );
+    let name = "webui.db-mj1A2B3C4D9";
+    let seen = format!("/app/backend/data/{name}");
+    std::fs::write(
+        data.join(name),
+        "/app/backend/data/webui.db-journal\0/app/backend/data/other.db-journal\0",
+    )
+    .unwrap();
+    let page_bytes = u16::from_be_bytes(read_at(&main(data), 16, 2).try_into().unwrap());
+    let locking_page = (1 << 30) / u32::from(page_bytes) + 1;
+    let sum: u32 = seen.bytes().map(u32::from).sum();
+    let record = [
+        &locking_page.to_be_bytes(),
+        seen.as_bytes(),
+        &u32::try_from(seen.len()).unwrap().to_be_bytes(),
+        &sum.to_be_bytes(),
+        &JOURNAL_MAGIC,
+    ]
+    .concat();
+    let journal = std::fs::File::options()
+        .append(true)
+        .open(beside(data, "-journal"));
+    journal.unwrap().write_all(&record).unwrap();
 }
 
 fn with_log_here(data: &Path) {

@@ -6,6 +6,7 @@
     reason = "a test that cannot be set up must fail"
 )]
 
+mod alerts;
 mod application;
 mod archived;
 mod bad_folder;

@@ -27,7 +27,7 @@ fn heard(stack: &Stack) -> PathBuf {
 }
 
 /// Gives the stack a command that keeps what it is told, and no desktop.
-fn with_ears(stack: &Stack) {
+pub(crate) fn with_ears(stack: &Stack) {
     let ears = stack.home().join("ears");
     script(&ears, &format!("cat >> '{}'", heard(stack).display()));
     set(stack, |s| {
@@ -38,7 +38,7 @@ fn with_ears(stack: &Stack) {
 }
 
 /// Returns what was told since the last time, as `EVENT ID`.
-fn told(stack: &Stack) -> Vec<String> {
+pub(crate) fn told(stack: &Stack) -> Vec<String> {
     let text = std::fs::read_to_string(heard(stack)).unwrap_or_default();
     let _ = std::fs::remove_file(heard(stack));
     let mut told = Vec::new();

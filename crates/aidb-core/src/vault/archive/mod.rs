@@ -109,6 +109,13 @@ impl Archive {
         super::publish::write_json(&beside(&self.path, format::DAMAGED), &[what])
     }
 
+    /// Returns when `verify` found it damaged, if it did.
+    #[must_use]
+    pub fn found_damaged_at(&self) -> Option<std::time::SystemTime> {
+        let word = beside(&self.path, format::DAMAGED).metadata();
+        word.and_then(|m| m.modified()).ok()
+    }
+
     /// Forgets that it was found damaged: it was read whole since.
     pub fn clear(&self) -> Result<()> {
         let path = beside(&self.path, format::DAMAGED);
