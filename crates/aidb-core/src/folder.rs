@@ -1,4 +1,4 @@
-//! Folders of ours: made for us alone, and removed whole.
+//! Folders of ours, made for us alone and removed whole, and files.
 
 use std::io::ErrorKind;
 use std::os::unix::fs::DirBuilderExt as _;
@@ -17,6 +17,14 @@ pub fn make(path: &Path) -> Result<()> {
         .mode(0o700)
         .create(path)
         .doing("make the folder", path)
+}
+
+/// Removes a file; one that is not there is no error.
+pub(crate) fn remove_if_there(path: &Path) -> std::io::Result<()> {
+    match std::fs::remove_file(path) {
+        Err(e) if e.kind() != ErrorKind::NotFound => Err(e),
+        _ => Ok(()),
+    }
 }
 
 /// Removes a tree of ours, in which folders may be read-only. What is gone already is removed: the maker of a staging

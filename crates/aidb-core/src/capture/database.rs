@@ -19,9 +19,9 @@ use super::copy::{
 };
 use super::freeze::Freezer;
 use super::pin::{Pin, Refusal, same_state, sidecar};
-use super::tree::remove_if_there;
 use super::walk::Root;
 use crate::error::{Error, IoContext, Result};
+use crate::folder::remove_if_there;
 use crate::manifest::How;
 use crate::runs::read_up_to;
 

@@ -3,6 +3,7 @@
 //! What is the same as in the newest proven snapshot is linked (`plan`). Databases are copied under a pin (`pin`),
 //! everything else by reflink or sparse copy (`copy`). No SQLite ever opens an original.
 
+pub mod attributes;
 pub mod blobs;
 pub mod copy;
 pub mod database;

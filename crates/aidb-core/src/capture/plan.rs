@@ -12,8 +12,8 @@ use rustix::io::Errno;
 
 use super::blobs::Blobs;
 use super::pin::{COMPANIONS, sidecar};
-use super::tree::{ctime_ns, mtime_ns, size_bytes, xattrs};
 use super::walk::{Found, Root};
+use crate::capture::attributes::{ctime_ns, mtime_ns, size_bytes, xattrs};
 use crate::guard::{Guard, StoreKind};
 use crate::manifest::{DatabaseSource, Entry, Kind, Manifest, Numbering, RootFolder, Source};
 use crate::userns::IdMap;

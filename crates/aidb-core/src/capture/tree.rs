@@ -5,17 +5,14 @@
 use std::collections::{HashMap, HashSet};
 use std::fs::File;
 use std::io;
-use std::os::fd::AsFd;
 use std::os::unix::fs::MetadataExt as _;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use rustix::fs::{
-    AtFlags, CWD, FileType, Mode, OFlags, Stat, fchmod, fdatasync, fgetxattr, flistxattr, fstat,
-    linkat,
-};
+use rustix::fs::{AtFlags, CWD, FileType, Mode, OFlags, Stat, fchmod, fdatasync, fstat, linkat};
 use rustix::io::Errno;
 
+use super::attributes::{ctime_ns, mtime_ns, size_bytes, xattrs};
 use super::copy::{Limits, copy_sparse, create, knows_sharing, share};
 use super::database::{Database, Way, database_by};
 use super::freeze::Freezer;
@@ -25,8 +22,8 @@ use super::plan::{Decision, Plan, special};
 use super::walk::{Found, Root};
 use crate::capture::blobs::{Blob, Blobs};
 use crate::error::{Error, IoContext, Result};
+use crate::folder::remove_if_there;
 use crate::hash::sha256;
-use crate::hex::to_hex;
 use crate::manifest::{DatabaseSource, Entry, How, Kind, LogSource, RelPath, Source, Xattr};
 use crate::runs::read_up_to;
 use crate::step::step;
@@ -550,68 +547,4 @@ impl Capture<'_> {
 /// Takes away the permission to write to what was kept. The modes to restore stand in the manifest.
 fn protect(copy: &File) -> io::Result<()> {
     Ok(fchmod(copy, Mode::RUSR)?)
-}
-
-/// Removes a file; one that is not there is no error.
-pub(crate) fn remove_if_there(path: &Path) -> io::Result<()> {
-    match std::fs::remove_file(path) {
-        Err(e) if e.kind() != io::ErrorKind::NotFound => Err(e),
-        _ => Ok(()),
-    }
-}
-
-/// Returns the attributes that belong to the data: the user's own, and access lists.
-pub fn xattrs(fd: impl AsFd) -> Vec<Xattr> {
-    // Most files have none, or few with short names.
-    let mut names = vec![0; 256];
-    let mut length = flistxattr(&fd, &mut names);
-    if length == Err(Errno::RANGE) {
-        names.resize(64 * 1024, 0);
-        length = flistxattr(&fd, &mut names);
-    }
-    let Ok(length) = length else {
-        return Vec::new();
-    };
-    let names = names[..length]
-        .split(|b| *b == 0)
-        .filter_map(|n| std::str::from_utf8(n).ok());
-    let mut found = Vec::new();
-    for name in names.filter(|n| n.starts_with("user.") || n.starts_with("system.posix_acl_")) {
-        let mut value = vec![0; 64 * 1024];
-        if let Ok(length) = fgetxattr(&fd, name, &mut value) {
-            found.push(Xattr {
-                name: name.to_owned(),
-                value_hex: to_hex(&value[..length]),
-            });
-        }
-    }
-    found
-}
-
-/// Returns a file's modification time, nanoseconds since 1970.
-#[must_use]
-pub fn mtime_ns(stat: &Stat) -> i64 {
-    nanoseconds(stat.st_mtime, stat.st_mtime_nsec)
-}
-
-/// Returns a file's change time, nanoseconds since 1970.
-#[must_use]
-pub fn ctime_ns(stat: &Stat) -> i64 {
-    nanoseconds(stat.st_ctime, stat.st_ctime_nsec)
-}
-
-/// Returns a file's length.
-#[must_use]
-pub fn size_bytes(stat: &Stat) -> u64 {
-    u64::try_from(stat.st_size).unwrap_or(0)
-}
-
-#[expect(
-    clippy::cast_possible_wrap,
-    reason = "nanoseconds of a second are below 10^9"
-)]
-fn nanoseconds(seconds: i64, nanoseconds: u64) -> i64 {
-    seconds
-        .saturating_mul(1_000_000_000)
-        .saturating_add(nanoseconds as i64)
 }

@@ -10,14 +10,15 @@ use rustix::io::Errno;
 use serde::{Deserialize, Serialize};
 
 use super::layer::{LeftOut, Sorted};
+use crate::capture::attributes::{ctime_ns, mtime_ns, xattrs};
 use crate::capture::copy;
 use crate::capture::copy::{create, transfer};
 use crate::capture::database::{Part, Way, database, database_by};
 use crate::capture::freeze::Freezer;
 use crate::capture::pin::{same_state, sidecar};
-use crate::capture::tree::{ctime_ns, mtime_ns, remove_if_there, xattrs};
 use crate::capture::walk::{Found, Root};
 use crate::error::{Error, IoContext, Result};
+use crate::folder::remove_if_there;
 use crate::manifest::{Entry, Gap, How, Kind, RelPath, Source, Xattr};
 use crate::runs::read_up_to;
 use crate::userns::IdMap;
