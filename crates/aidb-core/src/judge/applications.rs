@@ -15,7 +15,7 @@ use crate::look::uploads::Uploads;
 pub(super) fn judge(case: &Case, findings: &mut Vec<Finding>) {
     let mut say = Say {
         case,
-        damaged: super::damage::severity(case.guard),
+        damaged: super::words::damaged(case.guard),
         findings: Vec::new(),
     };
     say.folder();

@@ -102,7 +102,7 @@ fn table_missing(case: &Case, database: &Database, missing: &[&str]) -> Finding 
     let severity = if harmless && case.occasion != Occasion::Proof {
         Severity::Warn
     } else {
-        super::damage::severity(case.guard)
+        super::words::damaged(case.guard)
     };
     let what = format!(
         "{} missing: {}",

@@ -1,25 +1,16 @@
 //! Can it be read as what it is?
 
-use super::presence::{file_name, told_log};
+use super::words::{damaged, file_name, told_log};
 use super::{Case, Occasion};
 use crate::finding::{Finding, FindingId, Severity};
-use crate::guard::{Damaged, Guard};
 use crate::look::observation::{Database, Form, Opened};
-
-/// Returns how much damage matters to a guard.
-pub(super) fn severity(guard: &Guard) -> Severity {
-    match guard.policy.damaged {
-        Damaged::Hold | Damaged::Restore => Severity::Hold,
-        Damaged::Warn => Severity::Warn,
-    }
-}
 
 /// Judges the structure of a database.
 pub(super) fn judge(case: &Case, database: &Database, findings: &mut Vec<Finding>) {
     let mut say = Say {
         case,
         file: file_name(case),
-        damaged: severity(case.guard),
+        damaged: damaged(case.guard),
         findings: Vec::new(),
     };
     if say.form(database) {

@@ -1,7 +1,8 @@
 //! Is it still the data that was known before, and as much of it?
 
+use super::words::ways_out;
 use super::{Case, Occasion};
-use crate::finding::{Finding, FindingId, Severity, Step};
+use crate::finding::{Finding, FindingId, Severity};
 use crate::look::content::LIVE;
 use crate::look::observation::Database;
 use crate::look::seen::Counters;
@@ -141,7 +142,7 @@ fn silent_change(case: &Case, database: &Database, baseline: &Baseline) -> Optio
     let (id, severity, what, evidence) = if is_same {
         (
             FindingId::SqliteDamaged,
-            super::damage::severity(case.guard),
+            super::words::damaged(case.guard),
             "bytes changed although no transaction did",
             format!(
                 "the content differs from the one known before, under the same change counter {counter}"
@@ -241,30 +242,4 @@ fn older_copy(case: &Case, older: &Older) -> Finding {
         next: ways_out(case, id, severity),
         ..case.finding(id, severity, what)
     }
-}
-
-/// Returns the ways out of a finding that speaks against the baseline: back to the newest proven snapshot, or on with what
-/// is there.
-pub(super) fn ways_out(case: &Case, id: FindingId, severity: Severity) -> Vec<Step> {
-    if case.occasion == Occasion::Proof {
-        return Vec::new();
-    }
-    let name = case.guard.name.as_str();
-    let mut steps: Vec<Step> = super::former_path(case.memory).into_iter().collect();
-    if case
-        .memory
-        .proven
-        .as_ref()
-        .is_some_and(|s| s.stores.contains_key(&case.store.name))
-    {
-        steps.push(Step::new("bring it back", &["restore", name]));
-    }
-    steps.push(Step::new(
-        "or it is right so",
-        &["accept", name, "--reason", "I have looked at it"],
-    ));
-    if severity == Severity::Hold {
-        steps.push(super::allow(name, id));
-    }
-    steps
 }

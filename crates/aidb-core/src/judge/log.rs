@@ -4,8 +4,8 @@
 //! that is started anew has other salts. So commits that were known and are not there were taken away.
 
 use super::Case;
-use super::drift::ways_out;
 use crate::finding::{Finding, FindingId, Severity};
+use crate::judge::words::ways_out;
 use crate::look::observation::Database;
 use crate::look::seen::LogMark;
 use crate::memory::Baseline;
@@ -117,7 +117,7 @@ impl Known<'_> {
         if went_down {
             Severity::Warn
         } else {
-            super::damage::severity(self.case.guard)
+            super::words::damaged(self.case.guard)
         }
     }
 

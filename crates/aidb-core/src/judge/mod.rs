@@ -9,6 +9,7 @@ pub mod growth;
 mod log;
 pub mod presence;
 pub mod snapshots;
+mod words;
 
 pub use crate::finding::{Finding, FindingId, Severity, Step, Verdict};
 

@@ -1,5 +1,6 @@
 //! Is it there at all, and is it what it should be: a file, a folder, a database that was ever initialised?
 
+use super::words::{file_name, told_log};
 use super::{Case, Occasion, allow, bring_rescue_back, former_path, former_told};
 use crate::finding::{Finding, FindingId, Severity, Step};
 use crate::guard::{Guard, StoreKind, Uninitialised};
@@ -149,7 +150,7 @@ fn unusable(case: &Case, id: FindingId, what: String) -> Finding {
     Finding {
         next,
         evidence: case.known_before(),
-        ..case.finding(id, super::damage::severity(case.guard), what)
+        ..case.finding(id, super::words::damaged(case.guard), what)
     }
 }
 
@@ -277,22 +278,9 @@ pub(super) fn legacy_database(guard: &Guard, seen: &GuardObservation) -> Option<
         .any(|d| !d.table_names().is_empty());
     has_data.then(|| {
         let what = "Open WebUI would rename `ollama.db` over its database at the next start, and all chats with it";
-        let finding = Finding::of_guard(FindingId::OpenwebuiLegacyDb, super::damage::severity(guard), what);
+        let finding = Finding::of_guard(FindingId::OpenwebuiLegacyDb, super::words::damaged(guard), what);
         let evidence = Some(format!("move `{}` away", path.display()));
         let next = vec![allow(&guard.name, FindingId::OpenwebuiLegacyDb)];
         Finding { path: Some(path.clone()), evidence, next, ..finding }
     })
-}
-
-pub(super) fn told_log(frames: u64) -> String {
-    format!("{frames} committed pages in the log")
-}
-
-pub(super) fn file_name(case: &Case) -> String {
-    case.seen
-        .path
-        .file_name()
-        .unwrap_or(case.seen.path.as_os_str())
-        .to_string_lossy()
-        .into_owned()
 }

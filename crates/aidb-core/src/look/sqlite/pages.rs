@@ -3,8 +3,8 @@
 use std::collections::{HashMap, HashSet};
 
 use super::journal::lock_page;
-use super::schema::Problem;
 use super::source::{ReadAt, be16, be32};
+use crate::look::sqlite::problem::Problem;
 
 /// One layer over the main file: where its pages begin.
 #[derive(Clone, Copy)]

@@ -1,6 +1,24 @@
 //! As much of SQL as it takes to see what a schema would run. No parser: a tokenizer that knows quotes and comments.
 
-use super::schema::Kind;
+use serde::Serialize;
+
+/// The kind of a schema entry.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Kind {
+    /// A table with rows of its own.
+    Table,
+    /// A table that a module answers for.
+    Virtual,
+    /// An index.
+    Index,
+    /// A view.
+    View,
+    /// A trigger.
+    Trigger,
+    /// None that SQLite makes.
+    Unknown,
+}
 
 /// Functions that reach outside the database, in SQLite, its shell or common extensions. Nobody calls a table or a
 /// column so.

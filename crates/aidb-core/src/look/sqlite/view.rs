@@ -3,9 +3,11 @@
 use super::header::Header;
 use super::journal::JournalFacts;
 use super::pages::{Layer, Pages};
-use super::schema::{self, Problem, Schema};
+use super::schema;
+use super::schema::Schema;
 use super::source::ReadAt;
 use super::wal::WalFacts;
+use crate::look::sqlite::problem::Problem;
 
 /// The database with certain layers over the main file.
 pub(super) struct View<'a> {
