@@ -6,7 +6,8 @@ use std::path::PathBuf;
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
-use crate::look::seen::{Seen, Standing};
+use crate::look::seen::Seen;
+use crate::look::standing::Standing;
 
 /// What is remembered of one store.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]

@@ -140,6 +140,16 @@ impl Pin {
 /// The suffixes of the files that SQLite keeps beside a database's main file.
 pub const COMPANIONS: [&str; 3] = ["-wal", "-shm", "-journal"];
 
+/// Returns the companions of a database that exist.
+#[must_use]
+pub fn companions(main: &Path) -> Vec<PathBuf> {
+    COMPANIONS
+        .iter()
+        .map(|s| sidecar(main, s))
+        .filter(|p| p.exists())
+        .collect()
+}
+
 /// Returns the name of the main file if a name is, by its suffix, one of a companion.
 #[must_use]
 pub fn main_of(name: &str) -> Option<&str> {

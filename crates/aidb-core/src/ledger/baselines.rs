@@ -7,7 +7,8 @@ use serde::de::DeserializeOwned;
 
 use super::Ledger;
 use crate::error::Result;
-use crate::look::seen::{Seen, Standing};
+use crate::look::seen::Seen;
+use crate::look::standing::Standing;
 use crate::memory::Baseline;
 
 impl Ledger {

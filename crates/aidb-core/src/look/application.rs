@@ -3,10 +3,10 @@
 use super::chroma::{self, Chroma};
 use super::ollama::{self, Ollama};
 use super::qdrant::{self, Qdrant};
-use super::scan::Way;
 use super::sqlite::values::{ByTable, Wanted};
 use super::tour::{Ended, Several, Tour};
 use super::uploads::{self, Uploads};
+use super::way::Way;
 use crate::capture::Root;
 use crate::guard::{Guard, Store, StoreKind};
 use crate::look::seen::Seen;

@@ -16,11 +16,13 @@ pub mod scan;
 pub mod scratch;
 pub mod seen;
 pub mod sqlite;
+pub mod standing;
 mod super_journal;
 pub mod tour;
 pub mod unit;
 pub mod uploads;
+mod way;
 
 pub use observation::{GuardObservation, StoreObservation};
-pub use scan::{Depth, Way, Where};
 pub use scratch::Scratch;
+pub use way::{Depth, Way, Where};

@@ -7,9 +7,10 @@ use std::thread;
 use std::time::Instant;
 
 use super::observation::{Database, Form, Opened, StoreObservation};
-use super::scan::{Depth, Way, Where, companions};
 use super::sqlite::{self, Class, Examination, ExamineError, Request, disk};
+use super::way::{Depth, Way, Where};
 use super::{application, content, super_journal};
+use crate::capture::pin::companions;
 use crate::capture::pin::sidecar;
 use crate::guard::Store;
 use crate::look::observation::Checked;

@@ -3,7 +3,6 @@
 //! A live database is never judged where it lies: plain reads beside a writer are torn, and SQLite changes what it
 //! opens. A private clone is taken under the pin, and everything is read from it.
 
-use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::time::{Instant, SystemTime};
 
@@ -18,58 +17,16 @@ use super::observation::{Database, GuardObservation, Place, StoreObservation};
 use super::ollama;
 use super::private::{self, Private};
 use super::reading;
-use super::scratch::Scratch;
-use super::sqlite::Examiner;
+use super::way::{Depth, Way, Where};
 use crate::capture::Root;
 use crate::capture::pin::{COMPANIONS, sidecar};
 use crate::error::told;
 use crate::guard::{Guard, Store, StoreKind};
 use crate::look::observation::Checked;
-use crate::look::seen::Standing;
+use crate::look::standing::Standing;
 
 /// For how long a full look stands.
 const LASTS: SignedDuration = SignedDuration::from_hours(7 * 24);
-
-/// How to look.
-#[derive(Debug, Clone)]
-pub struct Way<'a> {
-    /// Who opens private copies.
-    pub examiner: &'a Examiner,
-    /// How deep.
-    pub depth: Depth,
-    /// When to give up.
-    pub deadline: Instant,
-    /// Where the folder comes from.
-    pub place: Where<'a>,
-    /// Looks that may still stand, by the store's name.
-    pub standing: Option<&'a BTreeMap<String, Standing>>,
-    /// Whether a look that showed damage may stand, too: whoever mends it is to be told the present state.
-    pub damage_stands: bool,
-    /// Where the container sees the data folder, and the data folder on the host.
-    pub mount: Option<(&'a Path, &'a Path)>,
-}
-
-/// How deep to look.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-pub enum Depth {
-    /// Names, sizes, headers, the log's checksums, the schema.
-    Bytes,
-    /// And SQLite's quick check of a private copy.
-    Quick,
-    /// And its full check.
-    Full,
-    /// And whole files whose name tells what they hold: the blobs of models.
-    Contents,
-}
-
-/// What the folder is.
-#[derive(Debug, Clone, Copy)]
-pub enum Where<'a> {
-    /// Somebody's: databases are cloned into this scratch first.
-    Live(&'a Scratch),
-    /// A snapshot of ours: databases are opened where they lie, and fold their logs into themselves.
-    Ours,
-}
 
 /// Looks at a guard whose files lie in `folder`.
 #[must_use]
@@ -337,14 +294,4 @@ fn place(root: &Root, relative: &Path) -> Place {
         FileType::CharacterDevice | FileType::BlockDevice => Place::Special("device"),
         FileType::Unknown => Place::Special("file of unknown kind"),
     }
-}
-
-/// Returns the companions of a database that exist.
-#[must_use]
-pub fn companions(main: &Path) -> Vec<PathBuf> {
-    COMPANIONS
-        .iter()
-        .map(|s| sidecar(main, s))
-        .filter(|p| p.exists())
-        .collect()
 }

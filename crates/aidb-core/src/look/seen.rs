@@ -2,13 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
-
-use super::fingerprint::{Fingerprint, FolderMark};
-use super::observation::Database;
-use super::uploads::Uploads;
-use crate::guard::Contract;
 
 /// What a healthy look at a store found; the part of it that is worth remembering.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -101,23 +95,4 @@ pub struct Content {
     pub schema_cookie: Option<u32>,
     /// BLAKE3 of the main file.
     pub blake3: String,
-}
-
-/// A whole look. While the files' fingerprint is the same, it need not be repeated.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-pub struct Standing {
-    /// What was asked of it: another contract asks anew.
-    pub contract: Contract,
-    /// Of the files that were looked at.
-    pub fingerprint: Fingerprint,
-    /// What was found.
-    pub database: Database,
-    /// What was found of the files that the database names.
-    #[serde(default)]
-    pub uploads: Option<Uploads>,
-    /// Of the folders that hold them.
-    #[serde(default)]
-    pub folders: Vec<FolderMark>,
-    /// When.
-    pub at: Timestamp,
 }

@@ -5,9 +5,9 @@ use std::path::{Component, Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
 
-use super::scan::{Way, Where};
 use super::sqlite::values::{ByTable, Wanted};
 use super::tour::{Kind, Several, Tour};
+use super::way::{Way, Where};
 use crate::capture::{Root, walk::Exclude};
 use crate::guard::{Column, Guard};
 

@@ -15,6 +15,7 @@ use super::replace;
 use crate::capture::Root;
 use crate::capture::blobs::Blobs;
 use crate::capture::copy::transfer;
+use crate::capture::pin::companions;
 use crate::capture::pin::sidecar;
 use crate::error::{Error, IoContext, Result};
 use crate::guard::Guard;
@@ -24,9 +25,9 @@ use crate::look::application::Terms;
 use crate::look::content::{self, hash};
 use crate::look::observation::{Checked, GuardObservation, Place};
 use crate::look::ollama::Hashed;
-use crate::look::scan::{self, Way, Where, companions};
 use crate::look::seen::Seen;
 use crate::look::{Depth, sqlite::Examiner};
+use crate::look::{Way, Where, scan};
 use crate::manifest::{FORMAT, How, Kind, Manifest};
 use crate::memory::Memory;
 
