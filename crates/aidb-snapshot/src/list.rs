@@ -1,16 +1,16 @@
 //! `list` and `show`.
 
-use aidb_cli::table::columns;
 use aidb_cli::text::{ago, count, plain, size, when};
 use aidb_cli::{Common, Ui, snapshots};
 use aidb_core::judge::Verdict;
-use aidb_core::manifest::{Entry, Kind};
+use aidb_core::manifest::Entry;
 use aidb_core::stack::{Kept, Stack};
 use aidb_core::vault::Archive;
 use aidb_core::vault::proof::Proof;
 use jiff::Timestamp;
 use serde_json::json;
 
+use crate::entries::{print_entries, print_facts};
 use crate::lacking::Lacking;
 use crate::lines::{Line, table};
 use crate::rescues;
@@ -211,15 +211,6 @@ fn show_archive(archive: &Archive, ui: &Ui) -> anyhow::Result<Verdict> {
     Ok(Verdict::Pass)
 }
 
-pub fn print_facts<const N: usize>(facts: [(&str, String); N], ui: &Ui) {
-    let rows: Vec<Vec<String>> = facts
-        .into_iter()
-        .filter(|(_, v)| !v.is_empty())
-        .map(|(k, v)| vec![k.to_owned(), plain(&v)])
-        .collect();
-    ui.line(columns(&rows).trim_end());
-}
-
 /// Prints what the proof saw, and every file.
 fn print_content(proof: Option<&Proof>, entries: &[Entry], ui: &Ui) {
     for store in proof.iter().flat_map(|p| &p.stores) {
@@ -241,24 +232,4 @@ fn print_content(proof: Option<&Proof>, entries: &[Entry], ui: &Ui) {
         )));
     }
     print_entries(entries, "", ui);
-}
-
-/// Prints every file, its path below `root`.
-pub fn print_entries(entries: &[Entry], root: &str, ui: &Ui) {
-    let mut files = vec![["SIZE", "MODE", "PATH"].map(str::to_owned).to_vec()];
-    for entry in entries {
-        let kind = match &entry.kind {
-            Kind::File { size_bytes, .. } => size(*size_bytes),
-            Kind::Folder => "folder".to_owned(),
-            Kind::HardLink { to } => format!("= {}", to.as_path().display()),
-            Kind::Symlink { target } => format!("-> {}", target.as_path().display()),
-            Kind::Special { what } => format!("{what}, not kept"),
-        };
-        files.push(vec![
-            plain(&kind),
-            format!("{:04o}", entry.mode),
-            plain(&format!("{root}{}", entry.path.as_path().display())),
-        ]);
-    }
-    ui.line(columns(&files).trim_end());
 }

@@ -4,6 +4,7 @@ mod archive;
 mod choose;
 mod diff;
 mod drill;
+mod entries;
 mod lacking;
 mod lines;
 mod list;

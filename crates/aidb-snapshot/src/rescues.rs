@@ -8,8 +8,8 @@ use aidb_core::stack::Stack;
 use jiff::Timestamp;
 use serde_json::{Value, json};
 
+use crate::entries::{print_entries, print_facts};
 use crate::lacking::Lacking;
-use crate::list::{print_entries, print_facts};
 
 /// Lists what was kept of containers' layers.
 pub fn list(stack: &Stack, names: &[String], now: Timestamp, ui: &Ui) {

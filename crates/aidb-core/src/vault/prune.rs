@@ -5,13 +5,15 @@ use std::time::Duration;
 
 use super::layout::Vault;
 use super::name::SnapshotName;
+use super::publish::sync_folder;
 use super::retention;
 use super::retention::{Candidate, Decision, SeenAgain};
-use super::room::drop_one;
-use crate::error::Result;
+use crate::error::{IoContext as _, Result};
+use crate::folder::remove_tree;
 use crate::lock::{Lock, Mode};
 use crate::settings::Keep;
 use crate::staging::Staging;
+use crate::step::step;
 
 /// How often is planned again because one that was to stay was not whole.
 const MOST_ROUNDS: usize = 4;
@@ -79,15 +81,44 @@ pub fn remove(
         .filter(|(_, d)| !d.is_keep())
         .map(|(s, _)| s)
         .collect();
-    if dropped.is_empty() {
-        return Ok(dropped);
+    drop_all(vault, guard, dropped)
+}
+
+/// Removes snapshots, and returns the names of those that went. The caller holds the guard's lock exclusively.
+///
+/// # Errors
+/// [`crate::Error::Io`] if the vault cannot be written.
+pub fn drop_all(vault: &Vault, guard: &str, names: Vec<SnapshotName>) -> Result<Vec<SnapshotName>> {
+    if names.is_empty() {
+        return Ok(names);
     }
     let staging = Staging::new(&vault.staging_folder(), &format!("prune-{guard}"))?;
-    let mut removed = Vec::new();
-    for name in dropped {
+    let mut dropped = Vec::new();
+    for name in names {
         if drop_one(vault, guard, &name, &staging)? {
-            removed.push(name);
+            dropped.push(name);
         }
     }
-    Ok(removed)
+    Ok(dropped)
+}
+
+/// Removes one snapshot: it leaves the guard's folder by one rename, so that a half-removed one is never seen. Returns
+/// whether it went: one that somebody archives, exports or verifies goes the next time.
+pub fn drop_one(
+    vault: &Vault,
+    guard: &str,
+    name: &SnapshotName,
+    staging: &Staging,
+) -> Result<bool> {
+    let folder = vault.guard_folder(guard);
+    let path = folder.join(name.to_string());
+    let Ok(_lock) = Lock::snapshot(&path, Mode::Exclusive) else {
+        return Ok(false);
+    };
+    let away = staging.path().join(name.to_string());
+    step("rename").doing("remove", &path)?;
+    std::fs::rename(&path, &away).doing("remove", &path)?;
+    sync_folder(&folder)?;
+    remove_tree(&away).doing("remove", &away)?;
+    Ok(true)
 }

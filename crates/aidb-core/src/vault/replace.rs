@@ -2,9 +2,8 @@
 
 use super::layout::{Snapshot, Vault};
 use super::name::SnapshotName;
-use super::room::drop_one;
+use super::prune::drop_all;
 use crate::error::Result;
-use crate::staging::Staging;
 
 /// How many older snapshots are looked at: between the two of one stop lie few, if any.
 const MOST_OLDER: usize = 8;
@@ -18,21 +17,17 @@ const MOST_OLDER: usize = 8;
 /// [`crate::Error::Io`] if the vault cannot be read or written.
 pub fn older_of_same_stop(vault: &Vault, good: &Snapshot) -> Result<Vec<SnapshotName>> {
     let (guard, invocation) = (&good.summary.guard, &good.summary.invocation);
-    let mut replaced = Vec::new();
     if invocation.is_none() || !good.is_good() {
-        return Ok(replaced);
+        return Ok(Vec::new());
     }
     let mut names = vault.names(guard)?;
     names.retain(|name| *name < good.name);
+    let mut replaced = Vec::new();
     for name in names.into_iter().rev().take(MOST_OLDER) {
         let older = vault.open(guard, &name)?;
-        if older.is_none_or(|o| o.summary.invocation != *invocation) {
-            continue;
-        }
-        let staging = Staging::new(&vault.staging_folder(), &format!("replace-{guard}"))?;
-        if drop_one(vault, guard, &name, &staging)? {
+        if older.is_some_and(|o| o.summary.invocation == *invocation) {
             replaced.push(name);
         }
     }
-    Ok(replaced)
+    drop_all(vault, guard, replaced)
 }

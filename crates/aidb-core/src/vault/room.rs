@@ -7,16 +7,12 @@ use std::path::Path;
 
 use super::layout::Vault;
 use super::name::SnapshotName;
-use super::prune;
-use super::publish::sync_folder;
+use super::prune::{self, drop_one};
 use super::retention::SeenAgain;
-use crate::error::{Error, IoContext, Result};
-use crate::folder::remove_tree;
-use crate::lock::{Lock, Mode};
+use crate::error::{Error, Result};
 use crate::settings::Keep;
 use crate::space::space;
 use crate::staging::Staging;
-use crate::step::step;
 
 /// Returns how many bytes are to stay free where `path` lies, or would: the usual floor, and what the applications
 /// rewrite in place, as far as that is known (no more than a tenth of the disk).
@@ -74,27 +70,6 @@ pub fn make_room(
         ),
         hint: Some("free some space, or move `vault`".into()),
     })
-}
-
-/// Removes one snapshot: it leaves the guard's folder by one rename, so that a half-removed one is never seen. Returns
-/// whether it went: one that somebody archives, exports or verifies goes the next time.
-pub fn drop_one(
-    vault: &Vault,
-    guard: &str,
-    name: &SnapshotName,
-    staging: &Staging,
-) -> Result<bool> {
-    let folder = vault.guard_folder(guard);
-    let path = folder.join(name.to_string());
-    let Ok(_lock) = Lock::snapshot(&path, Mode::Exclusive) else {
-        return Ok(false);
-    };
-    let away = staging.path().join(name.to_string());
-    step("rename").doing("remove", &path)?;
-    std::fs::rename(&path, &away).doing("remove", &path)?;
-    sync_folder(&folder)?;
-    remove_tree(&away).doing("remove", &away)?;
-    Ok(true)
 }
 
 #[cfg(test)]

@@ -15,6 +15,7 @@ pub use together::take_together;
 
 use super::layout::{DAMAGED, Snapshot, Vault};
 use super::name::SnapshotName;
+use super::prune::drop_all;
 use super::publish::{Staged, publish, stage};
 use super::retention::SeenAgain;
 use super::room;
@@ -364,12 +365,10 @@ impl<'a> Taking<'a> {
             hint: None,
         })?;
         // The state at rest is worth more than the one before it; it is there, so that one may go.
-        let mut replaced = Vec::new();
-        for live in std::mem::take(&mut self.same_stop) {
-            let staging = Staging::new(&self.vault.staging_folder(), &format!("replace-{guard}"))?;
-            room::drop_one(self.vault, guard, &live.name, &staging)?;
-            replaced.push(live.name);
-        }
+        let live = std::mem::take(&mut self.same_stop)
+            .into_iter()
+            .map(|live| live.name);
+        let replaced = drop_all(self.vault, guard, live.collect())?;
         Ok(Taken {
             snapshot,
             is_new: true,
