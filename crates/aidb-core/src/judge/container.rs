@@ -222,17 +222,32 @@ fn mount(guard: &Guard, proof: &MountProof) -> Option<Finding> {
         ),
         MountProof::Other(found) => other(found, ""),
     };
-    let rescue = Step::new("keep what it wrote", &["rescue", &guard.name]);
+    // What it wrote to its layer can be rescued; what lies in another folder stays there.
+    let next = match proof {
+        MountProof::InLayer => Step::new("keep what it wrote", &["rescue", &guard.name]),
+        MountProof::Exchanged => Step::by_hand(format!(
+            "have it use the folder that is there now: `{}`",
+            restart(guard)
+        )),
+        _ => Step::by_hand(format!(
+            "mount `{}` at `{place}`, or guard the folder that it has",
+            guard.data.display()
+        )),
+    };
     Some(Finding {
         path: Some(guard.data.clone()),
         evidence: Some(evidence),
-        // What it wrote to its layer can be rescued; what lies in another folder stays there.
-        next: (id == FindingId::MountAbsent)
-            .then_some(rescue)
-            .into_iter()
-            .collect(),
+        next: vec![next],
         ..Finding::of_guard(id, guard.policy.mount.into(), id.meaning())
     })
+}
+
+/// Returns the command that starts a guard's container anew, on what its mounts lead to now.
+fn restart(guard: &Guard) -> String {
+    match &guard.unit {
+        Some(unit) => format!("systemctl --user restart {unit}"),
+        None => format!("podman restart {}", guard.container),
+    }
 }
 
 fn database_in_layer(guard: &Guard, layer: &Layer) -> Option<Finding> {
@@ -458,6 +473,43 @@ mod tests {
                 ..Facts::default()
             };
             assert_eq!(ids(&facts, 0), expected, "{proof:?}");
+        }
+    }
+
+    #[test]
+    fn each_way_to_write_past_the_folder_has_a_next_step() {
+        let next = |guard: &Guard, proof| {
+            let steps = mount(guard, &proof).unwrap().next;
+            let told = |s: &Step| format!("{} {}", s.purpose, s.arguments.join(" "));
+            steps.iter().map(told).collect::<Vec<_>>()
+        };
+        let by_hand = Guard {
+            unit: None,
+            ..guard()
+        };
+        for (guard, proof, expected) in [
+            (
+                guard(),
+                MountProof::InLayer,
+                "keep what it wrote rescue web",
+            ),
+            (
+                guard(),
+                MountProof::Exchanged,
+                "have it use the folder that is there now: `systemctl --user restart podman-web.service`",
+            ),
+            (
+                by_hand,
+                MountProof::Exchanged,
+                "have it use the folder that is there now: `podman restart web`",
+            ),
+            (
+                guard(),
+                MountProof::Other("`/x`".into()),
+                "mount `/home/a/web` at `/data`, or guard the folder that it has",
+            ),
+        ] {
+            assert_eq!(next(&guard, proof)[0].trim_end(), expected);
         }
     }
 
