@@ -15,6 +15,7 @@ use serde_json::Value;
 
 pub use self::database::{DatabaseAt, StoreFileEnv};
 use crate::catalog::store_file::{StoreFile, lay_over};
+use crate::guard::{Guard, Store};
 use crate::image::Image;
 
 mod database;
@@ -201,6 +202,22 @@ impl Catalog {
             }
         }
         folders
+    }
+
+    /// Returns where the container of a guard has its data: what the paths that its databases hold are relative to. Where
+    /// the settings do not say it, the preset knows, unless they have the preset's stores at other places.
+    #[must_use]
+    pub fn mount<'g>(&'g self, guard: &'g Guard) -> Option<&'g Path> {
+        let by_preset = || {
+            let preset = self.preset(guard.preset.as_deref()?)?;
+            let is_moved = |store: &Store| {
+                let known = preset.stores.get(&store.name).and_then(|s| s.path.as_ref());
+                known.is_some_and(|path| Path::new(path) != store.path)
+            };
+            let is_as_known = !guard.stores.iter().any(is_moved);
+            preset.data_path.as_deref().filter(|_| is_as_known)
+        };
+        guard.mount.as_deref().or_else(by_preset)
     }
 }
 

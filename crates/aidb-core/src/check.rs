@@ -6,6 +6,7 @@ use std::time::{Duration, Instant};
 use jiff::Timestamp;
 
 use crate::capture::Root;
+use crate::catalog::Catalog;
 use crate::error::{Error, told};
 use crate::guard::{Damaged, Guard, Uninitialised};
 use crate::heal::{self, Healed, is_damaged};
@@ -191,9 +192,8 @@ pub fn look(stack: &Stack, guard: &Guard, how: How, memory: Option<&Memory>) -> 
             .map(|m| &m.standing)
             .filter(|_| how.depth == Depth::Full),
         damage_stands: matches!(how.occasion, Occasion::Start | Occasion::Switch),
-        mount: guard
-            .mount
-            .as_deref()
+        mount: Catalog::builtin()
+            .mount(guard)
             .map(|mount| (mount, guard.data.as_path())),
     };
     scan::guard(guard, &guard.data, &way)

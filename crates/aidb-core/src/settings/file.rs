@@ -83,7 +83,8 @@ pub struct GuardFile {
     pub unit: Option<String>,
     /// The data folder on the host; absolute, or from `~/`.
     pub data: String,
-    /// Where the container sees the data folder; absolute.
+    /// Where the container sees the data folder; absolute. Default: not known, but for paths in databases, which are taken as
+    /// the preset's application has them.
     pub mount: Option<String>,
     /// The known application that supplies stores, contracts and excludes.
     pub preset: Option<String>,

@@ -17,6 +17,7 @@ use crate::capture::blobs::Blobs;
 use crate::capture::copy::transfer;
 use crate::capture::pin::companions;
 use crate::capture::pin::sidecar;
+use crate::catalog::Catalog;
 use crate::error::{Error, IoContext, Result};
 use crate::guard::Guard;
 use crate::judge::{self, Finding, FindingId, Occasion, Severity};
@@ -78,10 +79,8 @@ pub fn prove(vault: &Vault, snapshot: &Snapshot, request: &Request) -> Result<Sn
         place: Where::Ours,
         standing: None,
         damage_stands: false,
-        mount: manifest
-            .settings
-            .mount
-            .as_deref()
+        mount: Catalog::builtin()
+            .mount(&manifest.settings)
             .map(|mount| (mount, data.as_path())),
     };
     let mut seen = scan::guard(&manifest.settings, &data, &way);
