@@ -30,6 +30,7 @@ mod moved;
 mod next_steps;
 mod odd_files;
 mod originals;
+mod presets;
 mod remote_vault;
 mod renamed;
 mod rescued;
