@@ -63,7 +63,12 @@ fn check(corpus: &Corpus, case: &Case, with_baseline: bool) -> Option<Raised> {
         let store = json!({ "kind": "sqlite", "path": "chroma.sqlite3", "contract": contract });
         json!({ "preset": Value::Null, "mount": Value::Null, "stores": { "vectors": store } })
     } else {
-        json!({ "preset": case.app, "mount": Value::Null })
+        let mut guard = json!({ "preset": case.app, "mount": Value::Null });
+        if case.app == "open-webui" && !corpus.is_whole(case) {
+            // It is the database alone, without the files that it names.
+            guard["stores"]["chats"]["contract"]["files"] = Value::Null;
+        }
+        guard
     });
     if with_baseline {
         if !corpus.put_base(case, &stack.data()) {
