@@ -11,7 +11,7 @@ pub mod observation;
 pub mod ollama;
 mod private;
 pub mod qdrant;
-mod reading;
+pub(crate) mod reading;
 pub mod scan;
 pub mod scratch;
 pub mod seen;

@@ -124,10 +124,10 @@ fn beside<H: Send>(
 }
 
 /// What tells that nothing wrote to a file: inode, size, time of the last write.
-type AtRest = (u64, u64, i64, i64);
+pub(crate) type AtRest = (u64, u64, i64, i64);
 
 /// Returns it for a main file beside which nothing waits.
-fn at_rest(main: &Path) -> Option<AtRest> {
+pub(crate) fn at_rest(main: &Path) -> Option<AtRest> {
     let waits = companions(main)
         .iter()
         .any(|c| std::fs::metadata(c).is_ok_and(|m| m.len() > 0));
@@ -223,6 +223,8 @@ fn opened(examination: Examination) -> Opened {
 
 #[cfg(test)]
 mod tests {
+    use std::time::Duration;
+
     use super::*;
 
     #[test]
@@ -240,5 +242,114 @@ mod tests {
         assert_eq!(both(), [true, false]);
         lay("-journal", "pages");
         assert_eq!(both(), [false, false]);
+    }
+
+    const ROWS: &str = "CREATE TABLE a(x UNIQUE, y); WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n \
+         WHERE i < 99) INSERT INTO a SELECT i, randomblob(500) FROM n; DELETE FROM a WHERE x > 70;";
+
+    /// What SQL leaves while its connection is open, or after its end.
+    fn left(is_open: bool, sql: &str) -> [Option<Vec<u8>>; 3] {
+        let folder = tempfile::tempdir().unwrap();
+        let main = folder.path().join("a.db");
+        let db = rusqlite::Connection::open(&main).unwrap();
+        db.execute_batch(sql).unwrap();
+        let kept = is_open.then_some(db);
+        let read =
+            ["", "-wal", "-journal"].map(|suffix| std::fs::read(sidecar(&main, suffix)).ok());
+        drop(kept);
+        read
+    }
+
+    /// Examines these files; returns whether the main one is hashed meanwhile, and whether SQLite wrote to it, be it the
+    /// same bytes.
+    fn examined(files: &[Option<Vec<u8>>; 3], is_folded: bool) -> (bool, bool) {
+        let folder = tempfile::tempdir().unwrap();
+        let main = folder.path().join("a.db");
+        for (suffix, bytes) in ["", "-wal", "-journal"].iter().zip(files) {
+            if let Some(bytes) = bytes {
+                std::fs::write(sidecar(&main, suffix), bytes).unwrap();
+            }
+        }
+        let long_ago = std::time::SystemTime::UNIX_EPOCH + Duration::from_secs(1);
+        let file = std::fs::File::options().write(true).open(&main).unwrap();
+        file.set_modified(long_ago).unwrap();
+        let is_beside = is_left_alone(&main, is_folded);
+        let request = Request {
+            depth: sqlite::Depth::Full,
+            fold: is_folded,
+            foreign_keys: true,
+            count_rows: true,
+            ..Request::default()
+        };
+        let examiner = sqlite::Examiner::Here;
+        examiner
+            .examine(&main, &request, Duration::from_secs(60))
+            .unwrap();
+        let is_same = std::fs::read(&main).ok() == files[0]
+            && std::fs::metadata(&main).unwrap().modified().unwrap() == long_ago;
+        (is_beside, !is_same)
+    }
+
+    /// A hash that is made beside a change is that of no state: a snapshot with it would be taken for damaged.
+    #[test]
+    fn sqlite_writes_to_no_main_file_that_is_hashed_meanwhile() {
+        let wal = format!("PRAGMA journal_mode=WAL; PRAGMA wal_autocheckpoint=0; {ROWS}");
+        // Without syncs a journal is hot from its first byte on.
+        let hot =
+            format!("PRAGMA synchronous=OFF; {ROWS} BEGIN; UPDATE a SET y = randomblob(501);");
+        let with = |files: [Option<Vec<u8>>; 3], wal: Option<&[u8]>, journal: Option<&[u8]>| {
+            let [main, ..] = files;
+            [main, wal.map(<[u8]>::to_vec), journal.map(<[u8]>::to_vec)]
+        };
+        let (rows, closed) = (left(false, ROWS), left(false, &wal));
+        let mut cut = rows.clone();
+        cut[0].as_mut().unwrap().truncate(10_000);
+        let (meanwhile, before) = ((true, false), (false, true));
+        // Without and with a fold: hashed meanwhile and left alone, or hashed before and written to.
+        let cases = [
+            ("closed", rows.clone(), [meanwhile, meanwhile]),
+            (
+                "closed, with a log's mode",
+                closed.clone(),
+                [meanwhile, meanwhile],
+            ),
+            (
+                "empty companions",
+                with(rows.clone(), Some(b""), Some(b"")),
+                [meanwhile, meanwhile],
+            ),
+            (
+                "an empty log",
+                with(closed.clone(), Some(b""), None),
+                [meanwhile, meanwhile],
+            ),
+            ("cut", cut, [meanwhile, meanwhile]),
+            (
+                "no byte",
+                [Some(Vec::new()), None, None],
+                [meanwhile, meanwhile],
+            ),
+            (
+                "one page",
+                left(false, "PRAGMA user_version=1"),
+                [meanwhile, meanwhile],
+            ),
+            ("a log", left(true, &wal), [meanwhile, before]),
+            (
+                "a log of nothing",
+                with(closed, Some(b"nothing"), None),
+                [meanwhile, (false, false)],
+            ),
+            ("a hot journal", left(true, &hot), [before, before]),
+            (
+                "a finished journal",
+                left(false, &format!("PRAGMA journal_mode=PERSIST; {ROWS}")),
+                [(false, false); 2],
+            ),
+        ];
+        for (name, files, expected) in cases {
+            let found = [false, true].map(|is_folded| examined(&files, is_folded));
+            assert_eq!(found, expected, "{name}");
+        }
     }
 }

@@ -26,6 +26,7 @@ use crate::look::application::Terms;
 use crate::look::content::{self, hash};
 use crate::look::observation::{Checked, GuardObservation, Place};
 use crate::look::ollama::Hashed;
+use crate::look::reading::{AtRest, at_rest};
 use crate::look::seen::Seen;
 use crate::look::{Depth, sqlite::Examiner};
 use crate::look::{Way, Where, scan};
@@ -71,7 +72,7 @@ pub fn prove(vault: &Vault, snapshot: &Snapshot, request: &Request) -> Result<Sn
     let databases = databases(&data, &manifest)?;
     part_with_others(&data, &databases)?;
     set_mode(&data, &databases, 0o600)?;
-    let before = states(&data, &databases);
+    let before = at_rest_of(&data, &databases);
     let way = Way {
         examiner: request.examiner,
         depth: Depth::Full,
@@ -91,7 +92,7 @@ pub fn prove(vault: &Vault, snapshot: &Snapshot, request: &Request) -> Result<Sn
             hint: None,
         });
     }
-    let known = hashed_on_the_way(&manifest, &data, &seen, &before);
+    let known = hashed_on_the_way(&manifest.settings, &data, &seen, &before);
     let blobs = refresh(&mut manifest, &data, &databases, &known)?;
     note_blobs(&mut seen, &manifest, &blobs);
     write_durably(&snapshot.path.join("manifest.json"), &manifest.text()?)?;
@@ -174,31 +175,24 @@ fn part_with_others(data: &Path, databases: &[PathBuf]) -> Result<()> {
     Ok(())
 }
 
-/// What tells that nothing wrote to a file.
-type State = (u64, u64, i64, i64);
-
-fn state(path: &Path) -> Option<State> {
-    let m = std::fs::metadata(path).ok()?;
-    Some((m.ino(), m.len(), m.mtime(), m.mtime_nsec()))
-}
-
-fn states(data: &Path, databases: &[PathBuf]) -> HashMap<PathBuf, State> {
+/// Returns what tells that nothing wrote to a main file, of those that nothing is folded into. Of the others no time tells:
+/// a filesystem may count whole seconds, and the copy is younger than that.
+fn at_rest_of(data: &Path, databases: &[PathBuf]) -> HashMap<PathBuf, AtRest> {
     let paths = databases.iter().map(|d| data.join(d));
     paths
-        .filter_map(|p| Some((p.clone(), state(&p)?)))
+        .filter_map(|p| at_rest(&p).map(|state| (p, state)))
         .collect()
 }
 
 /// Returns the hashes of main files that were made while they were read for the checks, before nothing or after
 /// everything was folded into them.
 fn hashed_on_the_way(
-    manifest: &Manifest,
+    guard: &Guard,
     data: &Path,
     seen: &GuardObservation,
-    before: &HashMap<PathBuf, State>,
+    before: &HashMap<PathBuf, AtRest>,
 ) -> HashMap<PathBuf, String> {
-    let stores = manifest.settings.stores.iter();
-    let hashed = stores.filter_map(|store| {
+    let hashed = guard.stores.iter().filter_map(|store| {
         let path = data.join(scan::database_file(store)?);
         let seen = seen.stores.iter().find(|s| s.name == store.name)?;
         let database = seen.database.as_ref()?;
@@ -206,7 +200,8 @@ fn hashed_on_the_way(
             return Some((path, folded));
         }
         let hash = database.main_blake3.clone()?;
-        (before.get(&path) == state(&path).as_ref()).then_some((path, hash))
+        let then = before.get(&path)?;
+        (at_rest(&path)? == *then).then_some((path, hash))
     });
     hashed.collect()
 }
@@ -385,4 +380,68 @@ fn judge(
         findings,
         tool_version: env!("CARGO_PKG_VERSION").to_owned(),
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const ROWS: &str = "CREATE TABLE a(x, y); WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < 99) \
+         INSERT INTO a SELECT i, randomblob(500) FROM n;";
+    const CHANGE: &str = "UPDATE a SET y = randomblob(500);";
+
+    /// Lays the files as this SQL leaves them while its connection is open.
+    fn laid(sql: &str) -> (tempfile::TempDir, Guard) {
+        let (live, folder) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+        let guard = Guard::of_database("g", &folder.path().canonicalize().unwrap());
+        let db = rusqlite::Connection::open(live.path().join("webui.db")).unwrap();
+        db.execute_batch(sql).unwrap();
+        for file in std::fs::read_dir(live.path()).unwrap() {
+            let name = file.unwrap().file_name();
+            if name != "webui.db-shm" {
+                std::fs::copy(live.path().join(&name), guard.data.join(&name)).unwrap();
+            }
+        }
+        (folder, guard)
+    }
+
+    /// On a filesystem that counts whole seconds every snapshot with a log was proven with the hash of what there was before
+    /// the log was folded, and the next `verify` called it damaged.
+    #[test]
+    fn a_hash_from_before_a_fold_or_a_rollback_is_not_believed_whatever_the_times_say() {
+        let log =
+            format!("PRAGMA journal_mode=WAL; {ROWS} PRAGMA wal_checkpoint(TRUNCATE); {CHANGE}");
+        // Without syncs a journal is hot from its first byte on.
+        let hot = format!("PRAGMA synchronous=OFF; {ROWS} BEGIN; {CHANGE}");
+        for (sql, is_changed) in [(log.as_str(), true), (&hot, true), (ROWS, false)] {
+            let (_folder, guard) = laid(sql);
+            let main = guard.data.join("webui.db");
+            if sql == hot {
+                // As if a part of the change were in the main file already.
+                let mut bytes = std::fs::read(&main).unwrap();
+                *bytes.last_mut().unwrap() ^= 1;
+                std::fs::write(&main, bytes).unwrap();
+            }
+            let (bytes, time) = (hash(&main).unwrap(), main.metadata().unwrap().modified());
+            let before = at_rest_of(&guard.data, &["webui.db".into()]);
+            let way = Way {
+                examiner: &Examiner::Here,
+                depth: Depth::Full,
+                deadline: Instant::now() + Duration::from_secs(60),
+                place: Where::Ours,
+                standing: None,
+                damage_stands: false,
+                mount: None,
+            };
+            let seen = scan::guard(&guard, &guard.data, &way);
+            assert_eq!(could_not(&seen), None);
+            let now = hash(&main).unwrap();
+            assert_eq!(now != bytes, is_changed, "{sql}");
+            // As where the change falls into the second in which the copy was made.
+            let file = File::options().write(true).open(&main).unwrap();
+            file.set_modified(time.unwrap()).unwrap();
+            let known = hashed_on_the_way(&guard, &guard.data, &seen, &before);
+            assert_eq!(known.get(&main), (!is_changed).then_some(&now), "{sql}");
+        }
+    }
 }
