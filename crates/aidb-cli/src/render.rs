@@ -56,12 +56,13 @@ pub fn guard(ui: &Ui, report: &GuardReport) {
         };
         if !report.findings.iter().any(troubled) {
             let name = format!("{}/{}", report.name, store.name);
-            ui.line(format!(
+            let told = format!(
                 "{}  {}  {}",
                 word(ui, Verdict::Pass),
                 plain(&name),
                 summary(store)
-            ));
+            );
+            ui.line(wrapped(&told, ui.width(), 6));
         }
     }
     if report.stores.is_empty() && report.findings.is_empty() {

@@ -25,9 +25,29 @@ pub fn columns(rows: &[Vec<String>]) -> String {
     out
 }
 
-/// Returns how wide the widest line of rows is, in characters.
+/// Returns the first of these forms of a table, widest first, that a terminal of `at_most` characters has room for; what even
+/// the last one has no room for is cut off. Without a terminal it is the first one.
 #[must_use]
-pub fn width(rows: &[Vec<String>]) -> usize {
-    let lines = columns(rows);
-    lines.lines().map(|l| l.chars().count()).max().unwrap_or(0)
+pub fn widest(forms: impl Iterator<Item = Vec<Vec<String>>>, at_most: Option<usize>) -> String {
+    let mut table = String::new();
+    for form in forms {
+        table = columns(&form);
+        let fits = |most| table.lines().all(|line| line.chars().count() <= most);
+        if at_most.is_none_or(fits) {
+            return table;
+        }
+    }
+    let at_most = at_most.unwrap_or(usize::MAX);
+    table
+        .lines()
+        .map(|line| cut(line, at_most) + "\n")
+        .collect()
+}
+
+fn cut(line: &str, at_most: usize) -> String {
+    if line.chars().count() <= at_most {
+        return line.to_owned();
+    }
+    let kept: String = line.chars().take(at_most.saturating_sub(1)).collect();
+    format!("{kept}…")
 }

@@ -2,6 +2,7 @@
 
 mod alert;
 mod check;
+mod lines;
 mod metrics;
 mod news;
 mod page;

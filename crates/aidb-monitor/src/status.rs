@@ -3,8 +3,7 @@
 use std::collections::BTreeMap;
 
 use aidb_cli::curve::curve;
-use aidb_cli::table::columns;
-use aidb_cli::text::{ago, count, plain, size};
+use aidb_cli::text::{ago, count, plain, size, wrapped};
 use aidb_cli::ui::Style;
 use aidb_cli::{Common, Ui, render};
 use aidb_core::incarnation::{Ending, Incarnation};
@@ -16,6 +15,8 @@ use aidb_core::report::GuardReport;
 use aidb_core::stack::Stack;
 use jiff::Timestamp;
 use serde_json::{Value, json};
+
+use crate::lines::{Line, table};
 
 /// How many signs a curve has.
 const CURVE: usize = 12;
@@ -72,30 +73,20 @@ pub fn status(common: &Common, ui: &mut Ui) -> anyhow::Result<Verdict> {
         ));
     }
     for aside in asides {
-        ui.line(ui.paint(Style::Faint, &plain(&aside)));
+        let told = wrapped(&plain(&aside), ui.width(), 6);
+        ui.line(ui.paint(Style::Faint, &told));
     }
     Ok(verdict)
 }
 
 fn print_table(ui: &Ui, picture: &Picture) {
-    let head = [
-        "GUARD",
-        "STATE",
-        "SIZE",
-        "ROWS",
-        "LAST PROVEN",
-        "STARTS (7 D)",
-    ];
-    let mut rows = vec![head.map(str::to_owned).to_vec()];
-    rows.extend(picture.guards.iter().map(|g| row(g, picture.now)));
-    // Without a container that anybody has seen there is nothing to say about starts.
-    if picture.guards.iter().all(|g| g.watched.runs.is_empty()) {
-        for row in &mut rows {
-            row.pop();
-        }
-    }
+    let told: Vec<Line> = picture
+        .guards
+        .iter()
+        .map(|g| line(g, picture.now))
+        .collect();
     // Colour comes after the columns are aligned: its signs have no width.
-    let table = columns(&rows);
+    let table = table(&told, ui.width());
     let mut lines = table.lines();
     if let Some(head) = lines.next() {
         ui.line(ui.paint(Style::Faint, head));
@@ -104,7 +95,7 @@ fn print_table(ui: &Ui, picture: &Picture) {
         let verdict = guard.watched.report.verdict;
         let (style, word) = (style(verdict), state(verdict));
         let at = guard.watched.report.name.len();
-        let (name, rest) = line.split_at(at.min(line.len()));
+        let (name, rest) = line.split_at_checked(at).unwrap_or((line, ""));
         ui.line(format!(
             "{name}{}",
             rest.replacen(word, &ui.paint(style, word), 1)
@@ -112,17 +103,23 @@ fn print_table(ui: &Ui, picture: &Picture) {
     }
 }
 
-fn row(guard: &GuardPicture, now: Timestamp) -> Vec<String> {
+fn line(guard: &GuardPicture, now: Timestamp) -> Line {
     let report = &guard.watched.report;
     let bytes: u64 = report.stores.iter().filter_map(|s| s.size_bytes).sum();
-    vec![
-        report.name.clone(),
-        state(report.verdict).to_owned(),
-        size(bytes),
-        plain(&rows(report, &guard.watched.measurements)),
-        proven(guard, now),
-        starts(&guard.watched.runs, now),
-    ]
+    let (rows, curve) = rows(report, &guard.watched.measurements);
+    let (proven, reason) = proven(guard, now);
+    let (starts, causes) = starts(&guard.watched.runs, now);
+    Line {
+        guard: report.name.clone(),
+        state: state(report.verdict).to_owned(),
+        size: size(bytes),
+        rows: plain(&rows),
+        curve,
+        proven,
+        reason,
+        starts,
+        causes,
+    }
 }
 
 fn state(verdict: Verdict) -> &'static str {
@@ -143,7 +140,7 @@ fn style(verdict: Verdict) -> Style {
 }
 
 /// Returns the rows of now, with the course of all of them together; of the size, where there are no rows.
-fn rows(report: &GuardReport, measurements: &[Measurement]) -> String {
+fn rows(report: &GuardReport, measurements: &[Measurement]) -> (String, String) {
     let rows: Vec<String> = report
         .stores
         .iter()
@@ -167,32 +164,29 @@ fn rows(report: &GuardReport, measurements: &[Measurement]) -> String {
     } else {
         curve(&course, CURVE)
     };
-    match (rows.join(", "), drawn) {
-        (rows, drawn) if drawn.is_empty() => rows,
-        (rows, drawn) if rows.is_empty() => drawn,
-        (rows, drawn) => format!("{rows} {drawn}"),
-    }
+    (rows.join(", "), drawn)
 }
 
-fn proven(guard: &GuardPicture, now: Timestamp) -> String {
+/// Returns how long ago the newest proven snapshot was taken, and why.
+fn proven(guard: &GuardPicture, now: Timestamp) -> (String, String) {
     let kept = guard.kept();
-    match kept.good.last() {
-        Some((id, at)) => {
-            let mark = guard.snapshots.iter().find(|s| s.id == *id);
-            let reason = mark
-                .map(|m| format!(" ({})", plain(&m.reason)))
-                .unwrap_or_default();
-            format!("{}{reason}", ago(*at, now))
-        }
-        None if kept.unknown.is_some() => "unknown".to_owned(),
-        None => "never".to_owned(),
-    }
+    let Some((id, at)) = kept.good.last() else {
+        let known = if kept.unknown.is_some() {
+            "unknown"
+        } else {
+            "never"
+        };
+        return (known.to_owned(), String::new());
+    };
+    let mark = guard.snapshots.iter().find(|s| s.id == *id);
+    let reason = mark.map(|m| format!("({})", plain(&m.reason)));
+    (ago(*at, now), reason.unwrap_or_default())
 }
 
 /// Returns how often the container began within a week, and why the runs before ended.
-fn starts(runs: &[Incarnation], now: Timestamp) -> String {
+fn starts(runs: &[Incarnation], now: Timestamp) -> (String, String) {
     if runs.is_empty() {
-        return String::new();
+        return (String::new(), String::new());
     }
     let week: Vec<&Incarnation> = metrics::last_week(runs, now).collect();
     let mut causes: BTreeMap<&str, u64> = BTreeMap::new();
@@ -202,11 +196,11 @@ fn starts(runs: &[Incarnation], now: Timestamp) -> String {
         }
     }
     let causes: Vec<String> = causes.iter().map(|(why, n)| format!("{n} {why}")).collect();
-    if causes.is_empty() {
-        week.len().to_string()
-    } else {
-        format!("{} ({})", week.len(), causes.join(", "))
-    }
+    let causes = match causes.join(", ") {
+        none if none.is_empty() => none,
+        causes => format!("({causes})"),
+    };
+    (week.len().to_string(), causes)
 }
 
 /// Returns why a run ended, for people.

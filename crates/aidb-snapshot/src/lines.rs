@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use aidb_cli::table::{columns, width};
+use aidb_cli::table::widest;
 use aidb_cli::text::plain;
 use aidb_core::manifest::Pairing;
 
@@ -52,19 +52,11 @@ const FORMS: [&[Column]; 6] = [
     &[NUMBER, TAKEN, STATE, SIZE],
 ];
 
-/// Returns the widest form of a table that a terminal of `at_most` characters has room for; what even the narrowest one
-/// has no room for is cut off. Without a terminal it is the whole one.
+/// Returns the widest form of the table that a terminal of `at_most` characters has room for, see [`widest`].
 pub fn table(lines: &[Line], at_most: Option<usize>) -> String {
     let images = images(lines);
-    let mut forms = FORMS.iter().map(|form| rows(lines, &images, form));
-    let Some(at_most) = at_most else {
-        return columns(&forms.next().unwrap_or_default());
-    };
-    let fitting = forms.find(|rows| width(rows) <= at_most);
-    let narrowest = || rows(lines, &images, FORMS[FORMS.len() - 1]);
-    let table = columns(&fitting.unwrap_or_else(narrowest));
-    let cut = table.lines().map(|line| cut(line, at_most) + "\n");
-    cut.collect()
+    let forms = FORMS.iter().map(|form| rows(lines, &images, form));
+    widest(forms, at_most)
 }
 
 /// Returns rows under their heads. A column in which nothing stands is left out.
@@ -85,14 +77,6 @@ fn rows(lines: &[Line], images: &[String], form: &[Column]) -> Vec<Vec<String>> 
         }
     }
     rows
-}
-
-fn cut(line: &str, at_most: usize) -> String {
-    if line.chars().count() <= at_most {
-        return line.to_owned();
-    }
-    let kept: String = line.chars().take(at_most.saturating_sub(1)).collect();
-    format!("{kept}…")
 }
 
 /// Returns the images as they are told: the last part of the name, with its tag; where an update gave the name to another

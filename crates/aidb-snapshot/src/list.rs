@@ -1,6 +1,6 @@
 //! `list` and `show`.
 
-use aidb_cli::text::{ago, count, plain, size, when};
+use aidb_cli::text::{ago, count, plain, size, when, wrapped};
 use aidb_cli::{Common, Ui, snapshots};
 use aidb_core::judge::Verdict;
 use aidb_core::manifest::Entry;
@@ -226,10 +226,8 @@ fn print_content(proof: Option<&Proof>, entries: &[Entry], ui: &Ui) {
         } else {
             format!(": {}", rows.join(", "))
         };
-        ui.line(plain(&format!(
-            "{} ({} check){rows}",
-            store.name, store.checked
-        )));
+        let told = plain(&format!("{} ({} check){rows}", store.name, store.checked));
+        ui.line(wrapped(&told, ui.width(), 2));
     }
     print_entries(entries, "", ui);
 }
