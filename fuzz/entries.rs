@@ -1,4 +1,5 @@
-//! What hostile bytes may reach, one function for each kind: whatever they are, it returns. And seeds to begin from.
+//! What hostile bytes may reach, one function for each kind: whatever they are, it returns, and says whether they were
+//! understood. And seeds to begin from, which are.
 
 use std::path::Path;
 
@@ -10,7 +11,7 @@ use aidb_core::vault::Manifest;
 use rusqlite::Connection;
 
 /// The reader: a main file, a log and a journal, behind the lengths of the first two.
-pub fn sqlite(bytes: &[u8]) {
+pub fn sqlite(bytes: &[u8]) -> bool {
     let length = |at: usize| {
         let four = bytes.get(at..at + 4).and_then(|b| b.try_into().ok());
         four.map_or(0, u32::from_le_bytes) as usize
@@ -32,27 +33,32 @@ pub fn sqlite(bytes: &[u8]) {
         facts.tables(),
     );
     assert!(serde_json::to_string(&facts).is_ok());
+    facts.schema.is_ok()
 }
 
 /// stack.json.
-pub fn settings(bytes: &[u8]) {
+pub fn settings(bytes: &[u8]) -> bool {
     let home = Environment::of_home(Path::new("/home/alice"));
     let text = String::from_utf8_lossy(bytes);
-    if let Ok(settings) = parse(&text, Path::new("/stack.json"), &home) {
-        assert!(settings.vault.is_absolute());
-        assert!(settings.guards.iter().all(|g| g.data.is_absolute()));
-    }
+    let Ok(settings) = parse(&text, Path::new("/stack.json"), &home) else {
+        return false;
+    };
+    assert!(settings.vault.is_absolute());
+    assert!(settings.guards.iter().all(|g| g.data.is_absolute()));
+    true
 }
 
 /// Units: the file, and what stands in its values.
-pub fn unit(bytes: &[u8]) {
+pub fn unit(bytes: &[u8]) -> bool {
     let home = Environment::of_home(Path::new("/home/alice"));
     let text = String::from_utf8_lossy(bytes);
     let mut file = UnitFile::default();
     let _ = file.read(&text);
+    let mut values = 0;
     for key in ["Volume", "Mount", "ExecStart", "PodmanArgs", "Image"] {
         for section in ["Container", "Service"] {
             for value in file.all(section, key) {
+                values += 1;
                 let _ = expand(value, &home);
                 let _ = parse_volume(value, &home);
                 let _ = parse_mount(value, &home);
@@ -60,24 +66,35 @@ pub fn unit(bytes: &[u8]) {
             let _ = parse_arguments(&file.words(section, key), &home);
         }
     }
+    values > 0
 }
 
 /// A snapshot's manifest. What was understood can be written, and is then understood again.
-pub fn manifest(bytes: &[u8]) {
-    if let Ok(manifest) = serde_json::from_slice::<Manifest>(bytes) {
-        let _ = (manifest.content_id(), manifest.files().count());
-        let text = serde_json::to_vec(&manifest).expect("a manifest has only string keys");
-        assert!(serde_json::from_slice::<Manifest>(&text).is_ok());
-    }
+pub fn manifest(bytes: &[u8]) -> bool {
+    let Ok(manifest) = serde_json::from_slice::<Manifest>(bytes) else {
+        return false;
+    };
+    let _ = (manifest.content_id(), manifest.files().count());
+    let text = serde_json::to_vec(&manifest).expect("a manifest has only string keys");
+    assert!(serde_json::from_slice::<Manifest>(&text).is_ok());
+    true
 }
 
-/// Returns seeds for each entry, by its name.
-pub fn seeds() -> Vec<(&'static str, Vec<Vec<u8>>)> {
-    vec![
-        ("sqlite", databases()),
-        ("settings", texts(SETTINGS)),
-        ("unit", texts(UNITS)),
-        ("manifest", texts(MANIFESTS)),
+/// What is fuzzed: a program of this name in `targets/`, what it calls, and what it begins from.
+pub struct Target {
+    pub name: &'static str,
+    pub entry: fn(&[u8]) -> bool,
+    pub seeds: Vec<Vec<u8>>,
+}
+
+/// Returns every target.
+pub fn targets() -> [Target; 4] {
+    let target = |name, entry, seeds| Target { name, entry, seeds };
+    [
+        target("sqlite", sqlite, databases()),
+        target("settings", settings, texts(SETTINGS)),
+        target("unit", unit, texts(UNITS)),
+        target("manifest", manifest, texts(MANIFESTS)),
     ]
 }
 
@@ -87,7 +104,7 @@ fn texts(texts: &[&str]) -> Vec<Vec<u8>> {
 
 const SETTINGS: &[&str] = &[
     r#"{ "schema": 1, "vault": "/v", "guards": { "w": { "data": "~/w", "preset": "open-webui", "mount": "/app/backend/data" } } }"#,
-    r#"{ "schema": 1, "keep": { "last": 3 }, "guards": { "w": { "data": "/w", "exclude": ["cache/**"], "stores": { "a": {
+    r#"{ "schema": 1, "vault": "/v", "keep": { "last": 3 }, "guards": { "w": { "data": "/w", "exclude": ["cache/**"], "stores": { "a": {
        "kind": "sqlite", "path": "a.db", "contract": { "tables": ["user"], "maxShrinkPercent": { "user": 50 } } } },
        "policy": { "damaged": "hold" } } } }"#,
 ];

@@ -5,10 +5,10 @@
 mod entries;
 
 fn main() {
-    for (target, seeds) in entries::seeds() {
-        let folder = std::path::Path::new("corpus").join(target);
+    for target in entries::targets() {
+        let folder = std::path::Path::new("corpus").join(target.name);
         std::fs::create_dir_all(&folder).unwrap();
-        for (number, seed) in seeds.iter().enumerate() {
+        for (number, seed) in target.seeds.iter().enumerate() {
             std::fs::write(folder.join(format!("seed-{number}")), seed).unwrap();
         }
     }

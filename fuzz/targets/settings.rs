@@ -4,4 +4,6 @@
 #[allow(dead_code)]
 mod entries;
 
-libfuzzer_sys::fuzz_target!(|bytes: &[u8]| entries::settings(bytes));
+libfuzzer_sys::fuzz_target!(|bytes: &[u8]| {
+    entries::settings(bytes);
+});

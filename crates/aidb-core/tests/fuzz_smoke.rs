@@ -4,9 +4,9 @@
 #[path = "../../../fuzz/entries.rs"]
 mod entries;
 
+use std::collections::BTreeSet;
+use std::ffi::OsString;
 use std::path::{Path, PathBuf};
-
-use aidb_core::vault::Manifest;
 
 /// How many changed seeds each entry gets, and where the numbers begin: `AIDB_FUZZ_ROUNDS` and `AIDB_FUZZ_SEED` make a long
 /// run of another course.
@@ -60,10 +60,13 @@ fn changed(seed: &[u8], numbers: &mut Numbers) -> Vec<u8> {
     bytes
 }
 
+fn fuzz_folder() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("../../fuzz")
+}
+
 /// Returns what is kept of what a fuzzer found; there may be nothing yet.
 fn found(target: &str) -> Vec<PathBuf> {
-    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../fuzz/corpus");
-    let files = std::fs::read_dir(folder.join(target));
+    let files = std::fs::read_dir(fuzz_folder().join("corpus").join(target));
     let files = files.into_iter().flatten();
     files
         .map(|f| f.expect("a file of the corpus").path())
@@ -76,24 +79,29 @@ fn every_entry_answers_whatever_the_bytes() {
         asked("AIDB_FUZZ_ROUNDS", ROUNDS),
         asked("AIDB_FUZZ_SEED", BEGIN),
     );
-    for (target, seeds) in entries::seeds() {
-        let entry = match target {
-            "sqlite" => entries::sqlite,
-            "settings" => entries::settings,
-            "unit" => entries::unit,
-            _ => entries::manifest,
-        };
+    for target in entries::targets() {
+        let (name, entry, seeds) = (target.name, target.entry, target.seeds);
         let mut numbers = Numbers(begin);
         for seed in &seeds {
-            entry(seed);
-            let is_whole = target != "manifest" || serde_json::from_slice::<Manifest>(seed).is_ok();
-            assert!(is_whole, "a seed that is not understood reaches nothing");
+            assert!(
+                entry(seed),
+                "{name}: a seed that is not understood reaches nothing"
+            );
         }
-        for path in found(target) {
+        for path in found(name) {
             entry(&std::fs::read(path).unwrap());
         }
         for round in 0..rounds {
             entry(&changed(&seeds[round % seeds.len()], &mut numbers));
         }
     }
+}
+
+#[test]
+fn every_program_that_fuzzes_is_run_here() {
+    let folder = fuzz_folder().join("targets");
+    let files = std::fs::read_dir(folder).unwrap();
+    let programs = files.map(|f| f.unwrap().path().file_stem().unwrap().to_owned());
+    let known = entries::targets().map(|target| OsString::from(target.name));
+    assert_eq!(programs.collect::<BTreeSet<_>>(), BTreeSet::from(known));
 }
