@@ -16,4 +16,4 @@ pub mod units;
 
 pub use common::{Color, Common};
 pub use generate::generate;
-pub use ui::{Ui, run};
+pub use ui::{Ui, tool};

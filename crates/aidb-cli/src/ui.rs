@@ -10,6 +10,7 @@ use aidb_core::settings::Environment;
 use aidb_core::userns;
 
 use crate::common::{Color, Common};
+use crate::generate::generate;
 use crate::text::{plain, quoted};
 
 /// Where a tool's words go.
@@ -36,8 +37,22 @@ pub enum Style {
     Faint,
 }
 
+/// Is a tool's `main`: does what another of ours started it for, prints its completions or its man page if that is asked,
+/// or reads its arguments and runs its body.
+#[must_use]
+pub fn tool<A: clap::Parser>(
+    common: impl FnOnce(&A) -> &Common,
+    body: impl FnOnce(&A, &mut Ui) -> anyhow::Result<Verdict>,
+) -> ExitCode {
+    if let Some(code) = aidb_core::child_main().or_else(|| generate(A::command)) {
+        return code;
+    }
+    let args = A::parse();
+    run(common(&args), |ui| body(&args, ui))
+}
+
 /// Runs a tool's body, shows its error, and returns the status: 0 pass, 1 hold, 2 usage or settings, 3 could not, 4 busy.
-pub fn run(common: &Common, body: impl FnOnce(&mut Ui) -> anyhow::Result<Verdict>) -> ExitCode {
+fn run(common: &Common, body: impl FnOnce(&mut Ui) -> anyhow::Result<Verdict>) -> ExitCode {
     userns::end_with_parent();
     let color = match common.color {
         Color::Always => true,

@@ -14,7 +14,7 @@ use aidb_core::judge::{FindingId, Occasion, Severity, Verdict};
 use aidb_core::look::Depth;
 use aidb_core::report::GuardReport;
 use aidb_core::stack::Stack;
-use clap::{CommandFactory as _, Parser, Subcommand};
+use clap::{Parser, Subcommand};
 
 /// How long to wait between two looks at an application that is still setting itself up.
 const PAUSE: Duration = Duration::from_secs(1);
@@ -59,17 +59,15 @@ enum Verb {
 }
 
 fn main() -> ExitCode {
-    if let Some(code) = aidb_core::child_main() {
-        return code;
+    aidb_cli::tool(|args: &Args| &args.common, run)
+}
+
+fn run(args: &Args, ui: &mut Ui) -> anyhow::Result<Verdict> {
+    let common = &args.common;
+    match &args.verb {
+        Some(Verb::Migrate(migrate)) => migrate::migrate(common, migrate, ui),
+        None => verify(args, ui),
     }
-    if let Some(code) = aidb_cli::generate(Args::command) {
-        return code;
-    }
-    let args = Args::parse();
-    aidb_cli::run(&args.common, |ui| match &args.verb {
-        Some(Verb::Migrate(migrate)) => migrate::migrate(&args.common, migrate, ui),
-        None => verify(&args, ui),
-    })
 }
 
 fn verify(args: &Args, ui: &mut Ui) -> anyhow::Result<Verdict> {

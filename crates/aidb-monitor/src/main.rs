@@ -15,7 +15,7 @@ use aidb_cli::{Common, Ui};
 use aidb_core::judge::Verdict;
 use aidb_core::monitor::watch::{DEADLINE, look_at_data};
 use aidb_core::stack::Stack;
-use clap::{CommandFactory as _, Parser, Subcommand};
+use clap::{Parser, Subcommand};
 
 /// Say what changed while nobody looked
 ///
@@ -50,22 +50,19 @@ enum Verb {
 }
 
 fn main() -> ExitCode {
-    if let Some(code) = aidb_core::child_main() {
-        return code;
-    }
-    if let Some(code) = aidb_cli::generate(Args::command) {
-        return code;
-    }
-    let args = Args::parse();
+    aidb_cli::tool(|args: &Args| &args.common, run)
+}
+
+fn run(args: &Args, ui: &mut Ui) -> anyhow::Result<Verdict> {
     let common = &args.common;
-    aidb_cli::run(common, |ui| match &args.verb {
+    match &args.verb {
         Verb::Status => status::status(common, ui),
         Verb::Check(args) => check::check(common, args, ui),
         Verb::Metrics(args) => metrics::metrics(common, args, ui),
         Verb::Report(args) => report::report(common, args, ui),
         Verb::Look { guard } => look(common, guard, ui),
         Verb::Alert(args) => alert::alert(common, args, ui),
-    })
+    }
 }
 
 fn look(common: &Common, guard: &str, ui: &mut Ui) -> anyhow::Result<Verdict> {

@@ -7,9 +7,9 @@ mod settings;
 
 use std::process::ExitCode;
 
-use aidb_cli::Common;
-use aidb_core::judge::FindingId;
-use clap::{CommandFactory as _, Parser, Subcommand};
+use aidb_cli::{Common, Ui};
+use aidb_core::judge::{FindingId, Verdict};
+use clap::{Parser, Subcommand};
 
 /// Check that data is fit to start its container
 ///
@@ -57,23 +57,21 @@ enum Verb {
 }
 
 fn main() -> ExitCode {
-    if let Some(code) = aidb_core::child_main() {
-        return code;
-    }
-    if let Some(code) = aidb_cli::generate(Args::command) {
-        return code;
-    }
-    let args = Args::parse();
-    aidb_cli::run(&args.common, |ui| match &args.verb {
-        None => check::check(&args.common, &args.check, ui),
-        Some(Verb::Check(check)) => check::check(&args.common, check, ui),
+    aidb_cli::tool(|args: &Args| &args.common, run)
+}
+
+fn run(args: &Args, ui: &mut Ui) -> anyhow::Result<Verdict> {
+    let common = &args.common;
+    match &args.verb {
+        None => check::check(common, &args.check, ui),
+        Some(Verb::Check(check)) => check::check(common, check, ui),
         Some(Verb::Allow {
             guard,
             finding,
             reason,
-        }) => accept::allow(&args.common, guard, *finding, reason, ui),
-        Some(Verb::Accept { guard, reason }) => accept::accept(&args.common, guard, reason, ui),
+        }) => accept::allow(common, guard, *finding, reason, ui),
+        Some(Verb::Accept { guard, reason }) => accept::accept(common, guard, reason, ui),
         Some(Verb::Settings { schema: true }) => settings::schema(ui),
-        Some(Verb::Settings { schema: false }) => settings::settings(&args.common, ui),
-    })
+        Some(Verb::Settings { schema: false }) => settings::settings(common, ui),
+    }
 }

@@ -21,8 +21,9 @@ mod verify;
 
 use std::process::ExitCode;
 
-use aidb_cli::Common;
-use clap::{CommandFactory as _, Parser, Subcommand};
+use aidb_cli::{Common, Ui};
+use aidb_core::judge::Verdict;
+use clap::{Parser, Subcommand};
 
 /// Keep data, prove what was kept, bring it back
 ///
@@ -73,15 +74,12 @@ enum Verb {
 }
 
 fn main() -> ExitCode {
-    if let Some(code) = aidb_core::child_main() {
-        return code;
-    }
-    if let Some(code) = aidb_cli::generate(Args::command) {
-        return code;
-    }
-    let args = Args::parse();
+    aidb_cli::tool(|args: &Args| &args.common, run)
+}
+
+fn run(args: &Args, ui: &mut Ui) -> anyhow::Result<Verdict> {
     let common = &args.common;
-    aidb_cli::run(common, |ui| match &args.verb {
+    match &args.verb {
         Verb::Take(args) => take::take(common, args, ui),
         Verb::Prove(args) => prove::prove(common, args, ui),
         Verb::List(args) => list::list(common, args, ui),
@@ -95,5 +93,5 @@ fn main() -> ExitCode {
         Verb::Export(args) => port::export(common, args, ui),
         Verb::Import(args) => port::import(common, args, ui),
         Verb::Rescue(args) => rescue::rescue(common, args, ui),
-    })
+    }
 }

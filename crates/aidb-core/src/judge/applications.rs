@@ -1,5 +1,6 @@
 //! Does it hold together in its application's own terms?
 
+use super::words::with_one_way_out;
 use super::{Case, Occasion};
 use crate::finding::{Finding, FindingId, Severity, Step};
 use crate::guard::StoreKind;
@@ -28,13 +29,7 @@ pub(super) fn judge(case: &Case, findings: &mut Vec<Finding>) {
         }
         say.limits(application);
     }
-    // One cause has one finding with ways out; the others are its evidence.
-    let holds = say
-        .findings
-        .iter_mut()
-        .filter(|f| f.severity == Severity::Hold);
-    holds.skip(1).for_each(|f| f.next.clear());
-    findings.append(&mut say.findings);
+    findings.extend(with_one_way_out(say.findings));
 }
 
 /// What is being said about one store.

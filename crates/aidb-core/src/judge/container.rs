@@ -1,7 +1,6 @@
 //! Judging a container from outside: does it run as it should, does it see the guarded folder, what goes with it?
 
 use std::collections::BTreeSet;
-use std::path::PathBuf;
 
 use jiff::{SignedDuration, Timestamp};
 
@@ -10,6 +9,7 @@ use crate::guard::Guard;
 use crate::incarnation::{Ending, Incarnation};
 use crate::look::container::{Layer, MountProof};
 use crate::look::unit::UnitState;
+use crate::words::first_paths;
 
 /// For how long an unexpected recreation is said.
 const REMEMBERED: SignedDuration = SignedDuration::from_hours(24);
@@ -256,7 +256,7 @@ fn database_in_layer(guard: &Guard, layer: &Layer) -> Option<Finding> {
     Some(Finding {
         evidence: Some(format!(
             "{}{}",
-            listed(&layer.databases),
+            first_paths(&layer.databases),
             if is_open { ", open for writing" } else { "" }
         )),
         next: vec![Step::new("keep it", &["rescue", &guard.name])],
@@ -278,7 +278,7 @@ fn writes(guard: &Guard, layer: &Layer) -> Option<Finding> {
     let mib = layer.size_bytes.div_ceil(1 << 20);
     let mut told = vec![format!("{} {files}, {mib} MiB", layer.files)];
     if !layer.open.is_empty() {
-        told.push(format!("open for writing: {}", listed(&layer.open)));
+        told.push(format!("open for writing: {}", first_paths(&layer.open)));
     }
     let next = if is_much {
         vec![Step::new("keep it", &["rescue", &guard.name])]
@@ -296,22 +296,10 @@ fn writes(guard: &Guard, layer: &Layer) -> Option<Finding> {
     })
 }
 
-/// Returns the first names and how many more there are.
-fn listed(paths: &[PathBuf]) -> String {
-    const SHOWN: usize = 3;
-    let mut names: Vec<String> = paths
-        .iter()
-        .take(SHOWN)
-        .map(|p| format!("`{}`", p.display()))
-        .collect();
-    if paths.len() > SHOWN {
-        names.push(format!("{} more", paths.len() - SHOWN));
-    }
-    names.join(", ")
-}
-
 #[cfg(test)]
 mod tests {
+    use std::path::PathBuf;
+
     use super::*;
 
     fn guard() -> Guard {

@@ -1,6 +1,6 @@
 //! Can it be read as what it is?
 
-use super::words::{damaged, file_name, told_log};
+use super::words::{damaged, file_name, told_log, with_one_way_out};
 use super::{Case, Occasion};
 use crate::finding::{Finding, FindingId, Severity};
 use crate::look::observation::{Database, Form, Opened};
@@ -20,13 +20,7 @@ pub(super) fn judge(case: &Case, database: &Database, findings: &mut Vec<Finding
         }
         say.leftovers(database);
     }
-    // One cause has one finding with ways out; the others are its evidence.
-    let holds = say
-        .findings
-        .iter_mut()
-        .filter(|f| f.severity == Severity::Hold);
-    holds.skip(1).for_each(|f| f.next.clear());
-    findings.append(&mut say.findings);
+    findings.extend(with_one_way_out(say.findings));
 }
 
 /// What is being said about one database.

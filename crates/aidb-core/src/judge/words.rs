@@ -1,7 +1,7 @@
 //! What several judges say alike: a file, a log, how much damage matters, and the ways out.
 
 use super::{Case, Occasion};
-use crate::finding::{FindingId, Severity, Step};
+use crate::finding::{Finding, FindingId, Severity, Step};
 use crate::guard::{Damaged, Guard};
 
 /// Returns a store's main file by its name alone.
@@ -51,4 +51,11 @@ pub(super) fn ways_out(case: &Case, id: FindingId, severity: Severity) -> Vec<St
         steps.push(super::allow(name, id));
     }
     steps
+}
+
+/// Returns findings of one cause, of which the first that holds has the ways out; the others are its evidence.
+pub(super) fn with_one_way_out(mut findings: Vec<Finding>) -> Vec<Finding> {
+    let holds = findings.iter_mut().filter(|f| f.severity == Severity::Hold);
+    holds.skip(1).for_each(|f| f.next.clear());
+    findings
 }

@@ -10,8 +10,7 @@ use super::observation::{Database, Form, Opened, StoreObservation};
 use super::sqlite::{self, Class, Examination, ExamineError, Request, disk};
 use super::way::{Depth, Way, Where};
 use super::{application, content, super_journal};
-use crate::capture::pin::companions;
-use crate::capture::pin::sidecar;
+use crate::capture::pin::{companions, sidecar};
 use crate::guard::Store;
 use crate::look::observation::Checked;
 

@@ -11,13 +11,11 @@ use rustix::fs::FileType;
 use rustix::io::Errno;
 
 use super::application::{self, Application, Terms};
-use super::boot;
 use super::fingerprint::{Fingerprint, FolderMark};
 use super::observation::{Database, GuardObservation, Place, StoreObservation};
-use super::ollama;
 use super::private::{self, Private};
-use super::reading;
 use super::way::{Depth, Way, Where};
+use super::{boot, ollama, reading};
 use crate::capture::Root;
 use crate::capture::pin::{COMPANIONS, sidecar};
 use crate::error::told;

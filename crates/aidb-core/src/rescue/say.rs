@@ -2,9 +2,7 @@
 
 use super::kept::Rescue;
 use crate::judge::{Finding, FindingId, Severity, Step};
-
-/// How many databases are named.
-const SHOWN: usize = 3;
+use crate::words::first_few;
 
 /// Returns what is to be said about a rescue.
 #[must_use]
@@ -25,10 +23,8 @@ pub fn findings(rescue: &Rescue) -> Vec<Finding> {
         }];
     }
     let is_kept = |path| record.entries.iter().any(|e| e.path == path);
-    let mut named: Vec<String> = databases
-        .iter()
-        .take(SHOWN)
-        .map(|d| {
+    let named = first_few(
+        databases.iter().map(|d| {
             let tables = d
                 .tables
                 .map_or_else(|| "unreadable".to_owned(), |n| format!("{n} tables"));
@@ -42,18 +38,16 @@ pub fn findings(rescue: &Rescue) -> Vec<Finding> {
                 "`/{}` ({tables}, {kib} KiB{kept})",
                 d.path.as_path().display()
             )
-        })
-        .collect();
-    if databases.len() > SHOWN {
-        named.push(format!("and {} more", databases.len() - SHOWN));
-    }
+        }),
+        ", ",
+    );
     let id = rescue.name.sequence.to_string();
     let back = Step::new(
         "put it into the data folder",
         &["restore", guard, "--rescue", &id],
     );
     vec![Finding {
-        evidence: Some(format!("{}; kept as `{}`", named.join(", "), rescue.id())),
+        evidence: Some(format!("{named}; kept as `{}`", rescue.id())),
         next: vec![back, show],
         ..Finding::of_guard(
             FindingId::LayerDatabase,

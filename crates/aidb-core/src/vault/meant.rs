@@ -5,9 +5,10 @@
 
 use super::name::SnapshotName;
 use crate::error::{Error, Result};
+use crate::words::first_few;
 
 /// How many names an error lists.
-const SHOWN: usize = 3;
+const NEAREST: usize = 3;
 
 /// Returns the one of `all`, things of `guard` called `noun`, that is meant by `id`.
 ///
@@ -34,7 +35,7 @@ pub fn meant<T>(
         several => Err(Error::Usage {
             what: format!(
                 "`{id}` fits {several} {noun}s of `{guard}`: {}",
-                list(fitting.iter().map(name), several)
+                list(fitting.iter().map(name))
             ),
             hint: Some("write more of it".into()),
         }),
@@ -66,16 +67,12 @@ fn nearest<'n>(names: impl Iterator<Item = &'n SnapshotName>, id: &str) -> Strin
     if names.is_empty() {
         return String::new();
     }
-    let count = names.len().min(SHOWN);
-    format!("; nearest: {}", list(names.into_iter().take(SHOWN), count))
+    names.truncate(NEAREST);
+    format!("; nearest: {}", list(names.into_iter()))
 }
 
-fn list<'n>(names: impl Iterator<Item = &'n SnapshotName>, count: usize) -> String {
-    let mut shown: Vec<String> = names.take(SHOWN).map(|n| format!("`{n}`")).collect();
-    if count > SHOWN {
-        shown.push(format!("and {} more", count - SHOWN));
-    }
-    shown.join(", ")
+fn list<'n>(names: impl Iterator<Item = &'n SnapshotName>) -> String {
+    first_few(names.map(|n| format!("`{n}`")), ", ")
 }
 
 #[cfg(test)]

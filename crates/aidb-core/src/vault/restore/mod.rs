@@ -37,6 +37,7 @@ use crate::aside_name::Name;
 use crate::error::{Error, Result};
 use crate::guard::Guard;
 use crate::progress::{Progress, Silent};
+use crate::words::first_few;
 
 pub use self::place::Method;
 pub use self::put_aside::PutAside;
@@ -277,17 +278,13 @@ fn restored(
 }
 
 fn refuse_if_used(place: &Place) -> Result<()> {
-    const SHOWN: usize = 3;
     let users = in_use::users_of(&place.data);
     if users.is_empty() {
         return Ok(());
     }
-    let mut said: Vec<String> = users.iter().take(SHOWN).map(ToString::to_string).collect();
-    if users.len() > SHOWN {
-        said.push(format!("and {} more", users.len() - SHOWN));
-    }
+    let said = first_few(users.iter().map(ToString::to_string), "; ");
     Err(Error::CouldNot {
-        what: format!("`{}` is in use: {}", place.data.display(), said.join("; ")),
+        what: format!("`{}` is in use: {}", place.data.display(), said),
         hint: Some("stop the container first, or use `--stop`".into()),
     })
 }

@@ -22,6 +22,7 @@ use crate::error::{Error, IoContext, Result};
 use crate::manifest::{Entry, Kind, Manifest, RelPath};
 use crate::progress::Work;
 use crate::userns::IdMap;
+use crate::words::first_paths;
 
 /// What was written.
 #[derive(Debug, Default)]
@@ -325,20 +326,11 @@ fn damaged(what: &str) -> Error {
 }
 
 fn differ(paths: &[PathBuf], files: u64) -> Error {
-    const SHOWN: usize = 3;
-    let mut names: Vec<String> = paths
-        .iter()
-        .take(SHOWN)
-        .map(|p| format!("`{}`", p.display()))
-        .collect();
-    if paths.len() > SHOWN {
-        names.push(format!("and {} more", paths.len() - SHOWN));
-    }
     Error::CouldNot {
         what: format!(
             "{} of {files} files differ from the manifest: {}",
             paths.len(),
-            names.join(", ")
+            first_paths(paths)
         ),
         hint: Some(CHOOSE_ANOTHER.into()),
     }
