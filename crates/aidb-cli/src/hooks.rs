@@ -8,7 +8,7 @@ use aidb_core::guard::Guard;
 use aidb_core::incarnation::Ending;
 use aidb_core::ledger::{Left, Run};
 use aidb_core::monitor::watch::{PATIENCE, boot, note_running};
-use aidb_core::podman::Podman;
+use aidb_core::podman::{Podman, Storage, cgroups};
 use aidb_core::stack::Stack;
 use jiff::Timestamp;
 
@@ -21,10 +21,20 @@ pub fn announce_start(stack: &mut Stack, guards: &[Guard]) {
 }
 
 /// Notes that the containers of these guards end, as far as systemd tells.
+///
+/// Before a stop it tells that all is well also of an application that ended by itself in that very moment: of that one the
+/// hook after it tells, which knows how.
 pub fn note_end(stack: &mut Stack, guards: &[Guard]) {
     let left = left(variable);
+    let is_before = left.exit_code.is_none() && left.ending(None) == Ending::Stopped;
+    let storage = Storage::of(&stack.environment);
     let Ok(ledger) = stack.ledger() else { return };
     for container in containers(guards) {
+        let is_over = |id: &str| cgroups::has_ended(&storage, id);
+        let stored = || storage.container(container).ok().flatten();
+        if is_before && stored().is_some_and(|c| is_over(&c.id)) {
+            continue;
+        }
         let _ = ledger.note_end(container, &run(), &left, Timestamp::now());
     }
 }

@@ -64,17 +64,35 @@ fn freezable(below: &Path) -> Option<PathBuf> {
     folders.find(|f| f.join("cgroup.freeze").exists())
 }
 
-/// Returns the control group of a container that runs, without calling Podman: Podman notes the number of the container's
-/// first process in its runtime folder. `None` if it does not run, or that cannot be told.
+/// Returns the control group of a container that runs, without calling Podman; `None` if it does not run, or that cannot be
+/// told.
 #[must_use]
 pub fn of_running(storage: &Storage, id: &str) -> Option<PathBuf> {
-    let pid: u32 = std::fs::read_to_string(storage.pid_file(id)?)
-        .ok()?
-        .trim()
-        .parse()
-        .ok()?;
+    let pid = first_process(storage, id)?;
     let listed = std::fs::read_to_string(format!("/proc/{pid}/cgroup")).ok()?;
     freezable(&named_for(&listed, id)?)
+}
+
+/// Returns whether a container that was started has ended, though Podman may not have cleared it up yet, without calling
+/// Podman. `false` where that cannot be told.
+#[must_use]
+pub fn has_ended(storage: &Storage, id: &str) -> bool {
+    let Some(pid) = first_process(storage, id) else {
+        return false;
+    };
+    match std::fs::read_to_string(format!("/proc/{pid}/stat")) {
+        // The state follows the name, which may hold anything (proc(5)): a zombie is no application any more.
+        Ok(stat) => stat
+            .rsplit_once(") ")
+            .is_some_and(|(_, rest)| rest.starts_with(['Z', 'X'])),
+        Err(e) => e.kind() == std::io::ErrorKind::NotFound,
+    }
+}
+
+/// Returns the number of a container's first process, which Podman notes in its runtime folder.
+fn first_process(storage: &Storage, id: &str) -> Option<u32> {
+    let text = std::fs::read_to_string(storage.pid_file(id)?).ok()?;
+    text.trim().parse().ok()
 }
 
 /// Returns the control group that bears the container's id, of those that a process is in (cgroups(7)): what the container
@@ -92,6 +110,7 @@ fn named_for(listed: &str, id: &str) -> Option<PathBuf> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::settings::Environment;
 
     #[test]
     fn the_group_that_bears_the_id_is_the_containers_and_no_other_is() {
@@ -114,5 +133,31 @@ mod tests {
                 "{listed:?}"
             );
         }
+    }
+
+    #[test]
+    fn a_container_has_ended_when_its_first_process_is_a_zombie_or_gone() {
+        let folder = tempfile::tempdir().unwrap();
+        let environment = Environment {
+            runtime: Some(folder.path().to_owned()),
+            ..Environment::of_home(folder.path())
+        };
+        let storage = Storage::of(&environment);
+        let file = storage.pid_file("c0ffee").unwrap();
+        assert!(!has_ended(&storage, "c0ffee"), "nothing is known of it");
+        std::fs::create_dir_all(file.parent().unwrap()).unwrap();
+        let mut process = std::process::Command::new("cat")
+            .stdin(std::process::Stdio::piped())
+            .spawn()
+            .unwrap();
+        std::fs::write(&file, process.id().to_string()).unwrap();
+        assert!(!has_ended(&storage, "c0ffee"), "it runs");
+        // Without its input it ends, and nobody has asked after it.
+        drop(process.stdin.take());
+        while !has_ended(&storage, "c0ffee") {
+            std::thread::yield_now();
+        }
+        process.wait().unwrap();
+        assert!(has_ended(&storage, "c0ffee"), "it is gone");
     }
 }
