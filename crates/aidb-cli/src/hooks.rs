@@ -6,8 +6,9 @@ use std::collections::BTreeSet;
 
 use aidb_core::guard::Guard;
 use aidb_core::incarnation::Ending;
-use aidb_core::ledger::{Left, Run};
+use aidb_core::ledger::{Left, Run, Running};
 use aidb_core::monitor::watch::{PATIENCE, boot, note_running};
+use aidb_core::podman::storage::Stored;
 use aidb_core::podman::{Podman, Storage, cgroups};
 use aidb_core::stack::Stack;
 use jiff::Timestamp;
@@ -30,12 +31,26 @@ pub fn note_end(stack: &mut Stack, guards: &[Guard]) {
     let storage = Storage::of(&stack.environment);
     let Ok(ledger) = stack.ledger() else { return };
     for container in containers(guards) {
-        let is_over = |id: &str| cgroups::has_ended(&storage, id);
-        let stored = || storage.container(container).ok().flatten();
-        if is_before && stored().is_some_and(|c| is_over(&c.id)) {
-            continue;
+        let stored = storage.container(container).ok().flatten();
+        if let Some(stored) = stored.filter(|_| is_before) {
+            let has_ended = cgroups::has_ended(&storage, &stored.id);
+            let _ = ledger.note_container(container, &as_running(&storage, stored));
+            if has_ended {
+                continue;
+            }
         }
         let _ = ledger.note_end(container, &run(), &left, Timestamp::now());
+    }
+}
+
+/// Returns a container of Podman's storage as the ledger has one that runs.
+fn as_running(storage: &Storage, stored: Stored) -> Running {
+    Running {
+        image_digest: storage.image_digest(&stored.image_id),
+        id: stored.id,
+        image: stored.image_name,
+        layer: Some(stored.upper),
+        started_at: None,
     }
 }
 

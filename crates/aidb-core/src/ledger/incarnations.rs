@@ -144,6 +144,18 @@ impl Ledger {
         Ok(sighting)
     }
 
+    /// Notes which container the announced run is of, where nobody has seen it run yet: one that is stopped soon after its
+    /// start is gone when the state at rest is kept, and what it was would not be known any more.
+    pub fn note_container(&mut self, container: &str, running: &Running) -> Result<()> {
+        let layer = running.layer.as_ref().and_then(|l| l.to_str());
+        self.write(
+            "update incarnation set container_id = ?2, image = ?3, image_digest = ?4, layer = ?5
+             where id = (select max(id) from incarnation where container = ?1) and container_id is null and ending is null",
+            params![container, running.id, running.image, running.image_digest, layer],
+        )?;
+        Ok(())
+    }
+
     /// Notes that a container's run ends, as its stop hook knows. A later word about the same run replaces an earlier one:
     /// the hook runs once while the application still runs, and once at rest.
     pub fn note_end(
@@ -304,6 +316,23 @@ mod tests {
         );
         assert_eq!((runs[1].ending, runs[1].seen_at), (None, at(9)));
         assert!(ledger.has_hooks("web").unwrap());
+    }
+
+    #[test]
+    fn a_run_that_ends_before_it_was_seen_is_known_by_its_container() {
+        let (_folder, mut ledger) = ledger();
+        ledger.announce_start("web", &run("1", "b"), at(1)).unwrap();
+        ledger.note_container("web", &running("aa")).unwrap();
+        ledger.note_container("web", &running("bb")).unwrap();
+        ledger
+            .note_end("web", &run("1", "b"), &Left::default(), at(2))
+            .unwrap();
+        // It has ended: whatever has its name now is another one.
+        ledger.note_container("web", &running("cc")).unwrap();
+        let last = ledger.latest_incarnation("web").unwrap().unwrap();
+        assert_eq!(last.container_id.as_deref(), Some("aa"));
+        assert_eq!(last.image_digest, running("aa").image_digest);
+        assert_eq!(last.ending, Some(Ending::Stopped));
     }
 
     #[test]
