@@ -6,6 +6,8 @@ configuration one one-container
 configuration two one-container --edit 's/:v0\.6\.38$/:v0.12.4/'
 fixture openwebui-0.6.38-small
 revision() { guest "sqlite3 'file:$1?immutable=1' 'select version_num from alembic_version'"; }
+# One attempt at a time: stopped in the middle of another, it would be an application that was up.
+as_alice "mkdir -p .config/systemd/user/$webui.d && printf '[Service]\nRestart=no\n' > .config/systemd/user/$webui.d/once.conf"
 switched one
 webui_up
 before=$(guest chats)
@@ -25,7 +27,7 @@ command=$(guest 'switch generations/one' 2>&1 | sed -n 's/^ *bring back its data
 as_alice "systemctl --user stop $webui"
 switched one
 eventually 60 'the old version does not come up' "journalctl --user -b -o cat -t open-webui | grep 'cannot locate revision'"
-as_alice "systemctl --user stop $webui"
+eventually 60 'and has ended' "systemctl --user is-failed $webui"
 expect 'the command from the refusal works' "$command"
 same 'with the revision that the old image knows' "$old" "$(revision ai/open-webui/webui.db)"
 as_alice "systemctl --user reset-failed; systemctl --user start $webui"
@@ -47,7 +49,7 @@ webui_image 0.6.38 JOURNAL=delete
 guest "systemctl --user start $webui" > /dev/null
 # By its name alone it would have run on this schema: it is the name of both.
 eventually 60 'it is told from the new one by its digest' "journalctl --user -b -o cat -t podman-open-webui | grep 'image.older-than-data' -A 3 | grep 'last ran on .$old'"
-as_alice "systemctl --user stop $webui"
+eventually 60 'and does not come up either' "systemctl --user is-failed $webui"
 shows 'a restore of what is newest warns: the image that is there is older' 'is of a newer schema than the image that is there.*image.older-than-data' 'aidb restore --dry-run open-webui'
 shows 'and names the pair' "aidb restore open-webui --snapshot" 'aidb restore --dry-run open-webui'
 never 'of the pair itself there is nothing to warn' "aidb restore --dry-run open-webui --snapshot $pair | grep image.older-than-data"
