@@ -1,14 +1,25 @@
 //! Without a stack.json: guards come from the quadlets, and every verb works on them.
 
-use std::path::Path;
+use std::path::PathBuf;
 
 use aidb_testkit::{Stack, content, damage};
 
 use crate::{AIDB, SMALL};
 
-/// A home outside of `/tmp`, where no one keeps data, with one quadlet.
+/// Returns a folder that outlives a boot: this checkout's, or where that lies in a folder that does not, the person's home.
+fn lasting() -> PathBuf {
+    let ours = PathBuf::from(env!("CARGO_TARGET_TMPDIR"));
+    let ephemeral = ["/tmp", "/var/tmp", "/run", "/dev/shm"];
+    let is_ephemeral = ephemeral.iter().any(|folder| ours.starts_with(folder));
+    match std::env::home_dir() {
+        Some(home) if is_ephemeral => home,
+        _ => ours,
+    }
+}
+
+/// A home where people keep data, with one quadlet.
 fn home() -> Stack {
-    let stack = Stack::below(AIDB, Path::new(env!("CARGO_TARGET_TMPDIR")));
+    let stack = Stack::below(AIDB, &lasting());
     std::fs::remove_file(stack.settings()).unwrap();
     aidb_testkit::unpack(SMALL, &stack.data());
     let quadlets = stack.home().join(".config/containers/systemd");
