@@ -28,13 +28,17 @@ pub fn announce_start(stack: &mut Stack, guards: &[Guard]) {
 pub fn note_end(stack: &mut Stack, guards: &[Guard]) {
     let left = left(variable);
     let is_before = left.exit_code.is_none() && left.ending(None) == Ending::Stopped;
-    let storage = Storage::of(&stack.environment);
+    // Only then is there a container to ask about.
+    let storage = is_before.then(|| Storage::of(&stack.environment));
     let Ok(ledger) = stack.ledger() else { return };
     for container in containers(guards) {
-        let stored = storage.container(container).ok().flatten();
-        if let Some(stored) = stored.filter(|_| is_before) {
-            let has_ended = cgroups::has_ended(&storage, &stored.id);
-            let _ = ledger.note_container(container, &as_running(&storage, stored));
+        let stored = |storage: &Storage| storage.container(container).ok().flatten();
+        if let Some((storage, stored)) = storage.as_ref().and_then(|s| Some((s, stored(s)?))) {
+            let has_ended = cgroups::has_ended(storage, &stored.id);
+            let last = ledger.latest_incarnation(container).ok().flatten();
+            if last.is_some_and(|l| l.container_id.is_none()) {
+                let _ = ledger.note_container(container, &as_running(storage, stored));
+            }
             if has_ended {
                 continue;
             }

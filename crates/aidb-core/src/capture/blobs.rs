@@ -5,8 +5,8 @@ use std::path::{Path, PathBuf};
 
 use rustix::fs::Stat;
 
+use super::attributes::{mtime_ns, size_bytes};
 use super::walk::Root;
-use crate::capture::attributes::{mtime_ns, size_bytes};
 
 /// Ollama's blobs that a manifest names: their content is what their name says, for ever.
 #[derive(Debug, Default)]

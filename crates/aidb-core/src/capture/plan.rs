@@ -10,10 +10,10 @@ use jiff::Timestamp;
 use rustix::fs::{FileType, OFlags, Stat};
 use rustix::io::Errno;
 
+use super::attributes::{ctime_ns, mtime_ns, size_bytes, xattrs};
 use super::blobs::Blobs;
 use super::pin::{COMPANIONS, sidecar};
 use super::walk::{Found, Root};
-use crate::capture::attributes::{ctime_ns, mtime_ns, size_bytes, xattrs};
 use crate::guard::{Guard, StoreKind};
 use crate::manifest::{DatabaseSource, Entry, Kind, Manifest, Numbering, RootFolder, Source};
 use crate::userns::IdMap;

@@ -13,6 +13,7 @@ use rustix::fs::{AtFlags, CWD, FileType, Mode, OFlags, Stat, fchmod, fdatasync, 
 use rustix::io::Errno;
 
 use super::attributes::{ctime_ns, mtime_ns, size_bytes, xattrs};
+use super::blobs::{Blob, Blobs};
 use super::copy::{Limits, copy_sparse, create, knows_sharing, share};
 use super::database::{Database, Way, database_by};
 use super::freeze::Freezer;
@@ -20,7 +21,6 @@ use super::links::link_all;
 use super::pin::{main_of, same_state, sidecar};
 use super::plan::{Decision, Plan, special};
 use super::walk::{Found, Root};
-use crate::capture::blobs::{Blob, Blobs};
 use crate::error::{Error, IoContext, Result};
 use crate::folder::remove_if_there;
 use crate::hash::sha256;

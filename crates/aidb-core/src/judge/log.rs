@@ -4,8 +4,8 @@
 //! that is started anew has other salts. So commits that were known and are not there were taken away.
 
 use super::Case;
+use super::words::ways_out;
 use crate::finding::{Finding, FindingId, Severity};
-use crate::judge::words::ways_out;
 use crate::look::observation::Database;
 use crate::look::seen::LogMark;
 use crate::memory::Baseline;

@@ -3,13 +3,13 @@
 use super::chroma::{self, Chroma};
 use super::ollama::{self, Ollama};
 use super::qdrant::{self, Qdrant};
+use super::seen::Seen;
 use super::sqlite::values::{ByTable, Wanted};
 use super::tour::{Ended, Several, Tour};
 use super::uploads::{self, Uploads};
 use super::way::Way;
 use crate::capture::Root;
 use crate::guard::{Guard, Store, StoreKind};
-use crate::look::seen::Seen;
 
 /// What was found.
 #[derive(Debug, Clone, PartialEq, Eq)]

@@ -6,9 +6,9 @@ use std::path::PathBuf;
 use serde::{Deserialize, Serialize};
 
 use super::application::Application;
+use super::fingerprint::{Fingerprint, FolderMark};
+use super::seen::Counters;
 use super::sqlite::values::ByTable;
-use crate::look::fingerprint::{Fingerprint, FolderMark};
-use crate::look::seen::Counters;
 
 /// How far a store was checked.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]

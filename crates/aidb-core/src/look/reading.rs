@@ -6,13 +6,12 @@ use std::path::Path;
 use std::thread;
 use std::time::Instant;
 
-use super::observation::{Database, Form, Opened, StoreObservation};
+use super::observation::{Checked, Database, Form, Opened, StoreObservation};
 use super::sqlite::{self, Class, Examination, ExamineError, Request, disk};
 use super::way::{Depth, Way, Where};
 use super::{application, content, super_journal};
 use crate::capture::pin::{companions, sidecar};
 use crate::guard::Store;
-use crate::look::observation::Checked;
 
 /// From this size on a kept main file is folded first and hashed while SQLite checks it; below that one more process
 /// costs more than reading it twice.
@@ -103,8 +102,13 @@ fn is_folded(way: &Way) -> bool {
 
 /// Returns whether SQLite, opening a main file, finds nothing beside it that it would write into it.
 fn is_left_alone(main: &Path, is_folded: bool) -> bool {
-    let waits = |suffix| std::fs::metadata(sidecar(main, suffix)).is_ok_and(|m| m.len() > 0);
+    let waits = |suffix| holds_bytes(&sidecar(main, suffix));
     !(waits("-journal") || is_folded && waits("-wal"))
+}
+
+/// Returns whether a companion holds anything: an empty one stands for nothing.
+pub(crate) fn holds_bytes(companion: &Path) -> bool {
+    std::fs::metadata(companion).is_ok_and(|m| m.len() > 0)
 }
 
 /// Has a file hashed while SQLite examines it.
@@ -127,9 +131,7 @@ pub(crate) type AtRest = (u64, u64, i64, i64);
 
 /// Returns it for a main file beside which nothing waits.
 pub(crate) fn at_rest(main: &Path) -> Option<AtRest> {
-    let waits = companions(main)
-        .iter()
-        .any(|c| std::fs::metadata(c).is_ok_and(|m| m.len() > 0));
+    let waits = companions(main).iter().any(|c| holds_bytes(c));
     let m = std::fs::metadata(main).ok().filter(|_| !waits)?;
     Some((m.ino(), m.len(), m.mtime(), m.mtime_nsec()))
 }

@@ -12,16 +12,15 @@ use rustix::io::Errno;
 
 use super::application::{self, Application, Terms};
 use super::fingerprint::{Fingerprint, FolderMark};
-use super::observation::{Database, GuardObservation, Place, StoreObservation};
+use super::observation::{Checked, Database, GuardObservation, Place, StoreObservation};
 use super::private::{self, Private};
+use super::standing::Standing;
 use super::way::{Depth, Way, Where};
 use super::{boot, ollama, reading};
 use crate::capture::Root;
 use crate::capture::pin::{COMPANIONS, sidecar};
 use crate::error::told;
 use crate::guard::{Guard, Store, StoreKind};
-use crate::look::observation::Checked;
-use crate::look::standing::Standing;
 
 /// For how long a full look stands.
 const LASTS: SignedDuration = SignedDuration::from_hours(7 * 24);

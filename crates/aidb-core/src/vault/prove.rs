@@ -25,7 +25,7 @@ use crate::look::application::Terms;
 use crate::look::content::{self, hash};
 use crate::look::observation::{Checked, GuardObservation, Place};
 use crate::look::ollama::Hashed;
-use crate::look::reading::{AtRest, at_rest};
+use crate::look::reading::{AtRest, at_rest, holds_bytes};
 use crate::look::seen::Seen;
 use crate::look::{Depth, sqlite::Examiner};
 use crate::look::{Way, Where, scan};
@@ -151,9 +151,7 @@ fn databases(data: &Path, manifest: &Manifest) -> Result<Vec<PathBuf>> {
 fn part_with_others(data: &Path, databases: &[PathBuf]) -> Result<()> {
     for main in databases.iter().map(|d| data.join(d)) {
         let metadata = std::fs::metadata(&main).doing("look at", &main)?;
-        let has_log = companions(&main)
-            .iter()
-            .any(|c| std::fs::metadata(c).is_ok_and(|m| m.len() > 0));
+        let has_log = companions(&main).iter().any(|c| holds_bytes(c));
         if metadata.nlink() == 1 || !has_log {
             continue;
         }
